@@ -1,0 +1,233 @@
+"""The columns of every result table, declared once: name, type, and what a biologist should read into it.
+
+A table in memory is a plain mapping from column name to one numpy array, all of one length. Numbers that may
+be unknown are float64 with NaN in memory, whatever their type on disk; text that may be unknown is None.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from assay.errors import TableError
+
+Table = dict[str, NDArray[Any]]
+Kind = Literal["text", "int", "float", "bool"]
+
+_DTYPES: dict[Kind, Any] = {"text": object, "int": np.int64, "float": np.float64, "bool": np.bool_}
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column: its name carries the unit."""
+
+    name: str
+    kind: Kind
+    meaning: str
+    nullable: bool = False
+
+    @property
+    def dtype(self) -> Any:
+        """Type of the numpy array in memory."""
+        return np.float64 if self.kind == "int" and self.nullable else _DTYPES[self.kind]
+
+
+_WELL = Column("well", "text", 'well, as "B03"')
+_FIELD = Column("field", "int", "field of view within the well")
+_ROLE = Column("role", "text", '"effector" or "target"')
+_TRACK = Column("track_id", "int", "one cell through time, from 1, unique within field and role")
+_EFFECTOR = Column("effector_track_id", "int", "the effector")
+_TARGET = Column("target_track_id", "int", "the target")
+_FIRST = Column("first_frame", "int", "first frame, from 0")
+_LAST = Column("last_frame", "int", "last frame, included")
+
+TABLES: dict[str, tuple[Column, ...]] = {
+    "cells": (
+        _WELL,
+        _FIELD,
+        Column("frame", "int", "frame, from 0"),
+        Column("time_min", "float", "minutes since frame 0; null in a film of one frame without interval", True),
+        _ROLE,
+        _TRACK,
+        Column("label", "int", "the cell's label in the frame's own label image"),
+        Column("y_um", "float", "centre of the mask, from the top of the image"),
+        Column("x_um", "float", "centre of the mask, from the left of the image"),
+        Column("area_um2", "float", "area of the mask"),
+        Column("eccentricity", "float", "0 round, towards 1 elongated"),
+        Column("covered", "float", "share of the mask under cells of the other role"),
+        Column("at_border", "bool", "the mask touches the edge of the image"),
+        Column("score", "float", "the model's confidence in this cell, 0 to 1"),
+        Column("dead", "bool", "at or after the frame of the cell's death"),
+    ),
+    "tracks": (
+        _WELL,
+        _FIELD,
+        _ROLE,
+        _TRACK,
+        _FIRST,
+        _LAST,
+        Column("parent_track_id", "int", "the cell it came from by division", True),
+        Column("start", "text", '"movie_start", "entered", "divided" or "appeared"'),
+        Column("end", "text", '"movie_end", "died", "divided", "left_field" or "lost" (lost speaks of us)'),
+    ),
+    "contacts": (
+        _WELL,
+        _FIELD,
+        Column("contact_id", "int", "from 1, unique within the field"),
+        _EFFECTOR,
+        _TARGET,
+        _FIRST,
+        _LAST,
+        Column("duration_min", "float", "time in contact; one frame lasts one frame interval"),
+        Column("min_gap_um", "float", "smallest gap between the two outlines"),
+        Column("mean_interface_um", "float", "outline of the effector within enter_um of the target, mean"),
+        Column("starts_censored", "bool", "was already there when one of the two was first seen"),
+        Column("ends_censored", "bool", "was still there when one of the two was last seen"),
+        Column("target_dead", "bool", "began after the target's death: counts neither as hit nor as miss"),
+    ),
+    "deaths": (
+        _WELL,
+        _FIELD,
+        Column("death_id", "int", "from 1, unique within the field"),
+        _ROLE,
+        _TRACK,
+        Column("frame", "int", "most probable frame of the onset"),
+        Column("first_possible_frame", "int", "start of the interval that holds the onset"),
+        Column("last_possible_frame", "int", "end of that interval, included"),
+        Column("time_min", "float", "minutes since frame 0"),
+        Column("probability", "float", "that this is a death at all"),
+        Column("evidence", "text", "what spoke for it, joined by +"),
+        Column("uncredited_share", "float", "share of the death that no effector gets; null for effectors", True),
+    ),
+    "kills": (
+        _WELL,
+        _FIELD,
+        Column("death_id", "int", "the death"),
+        _TARGET,
+        _EFFECTOR,
+        Column("contact_id", "int", "the contact credited most"),
+        Column("share", "float", "how much this effector's hits contributed to the death"),
+        Column("lag_min", "float", "from the beginning of the credited contact to the death"),
+    ),
+    "fields": (
+        _WELL,
+        _FIELD,
+        Column("status", "text", '"ok", "failed" or "excluded"'),
+        Column("reason", "text", "why it failed or was excluded", True),
+        Column("n_frames", "int", "frames of the film"),
+        Column("n_masked_frames", "int", "frames that hold no usable image"),
+        Column("masked_frames", "text", "which ones, as 3,7-9"),
+        Column("focus", "float", "median sharpness, comparable within a plate only", True),
+        Column("drift_um", "float", "largest stage displacement from frame 0", True),
+        Column("saturated_percent", "float", "pixels at the sensor's limit, highest channel", True),
+        Column("brightness_change_percent", "float", "last against first frames, the channel that changed most", True),
+        Column("lost_percent", "float", "tracks that end as lost, of all that end", True),
+        Column("warning", "text", "what a person should look at", True),
+    ),
+    "wells": (
+        _WELL,
+        Column("condition", "text", "name from the protocol", True),
+        Column("kind", "text", '"sample", "mock", "target_only" or "effector_only"', True),
+        Column("status", "text", '"ok", "failed", "excluded" or "no_events" (a film of one frame)'),
+        Column("reason", "text", "why a number is missing", True),
+        Column("n_fields", "int", "fields that count"),
+        Column("n_targets", "float", "live targets in the first valid frame", True),
+        Column("n_effectors", "float", "live effectors in the first valid frame", True),
+        Column("measured_et_ratio", "float", "their ratio", True),
+        Column("contacts", "float", "contacts with live targets", True),
+        Column("deaths", "float", "expected target deaths: sum of their probabilities", True),
+        Column("kills", "float", "expected target deaths caused by effectors", True),
+        Column("kills_low", "float", "5 % end of the 90 % interval", True),
+        Column("kills_high", "float", "95 % end of the 90 % interval", True),
+        Column("cytolysis_percent", "float", "dead share of targets, corrected by target-only wells", True),
+        Column("cytolysis_percent_low", "float", "5 % end of the 90 % interval", True),
+        Column("cytolysis_percent_high", "float", "95 % end of the 90 % interval", True),
+    ),
+    "conditions": (
+        Column("condition", "text", "name from the protocol"),
+        Column("kind", "text", '"sample", "mock", "target_only" or "effector_only"'),
+        Column("n_wells", "int", "wells that count; the well is the unit"),
+        Column("kills_per_100_targets", "float", "mean over wells", True),
+        Column("kills_per_100_targets_low", "float", "5 % end of the 90 % interval over wells", True),
+        Column("kills_per_100_targets_high", "float", "95 % end of the 90 % interval over wells", True),
+        Column("cytolysis_percent", "float", "mean over wells", True),
+        Column("cytolysis_percent_low", "float", "5 % end of the 90 % interval over wells", True),
+        Column("cytolysis_percent_high", "float", "95 % end of the 90 % interval over wells", True),
+        Column("difference_to_control", "float", "kills per 100 targets minus those of the mock wells", True),
+        Column("difference_low", "float", "5 % end of its 90 % interval", True),
+        Column("difference_high", "float", "95 % end of its 90 % interval", True),
+        Column("note", "text", "why a number is missing", True),
+    ),
+}
+
+MEAN_PREFIX = "mean_"
+"""The cells table has one further float column per channel: `mean_<channel>`."""
+
+
+def columns_of(name: str, channel_names: Sequence[str] = ()) -> tuple[Column, ...]:
+    """Columns of a table; `cells` gets one `mean_<channel>` per channel."""
+    extra = tuple(
+        Column(f"{MEAN_PREFIX}{channel}", "float", f"mean of {channel} over the mask, raw counts", True)
+        for channel in (channel_names if name == "cells" else ())
+    )
+    return TABLES[name] + extra
+
+
+def make_table(
+    name: str, values: Mapping[str, Sequence[Any] | NDArray[Any]], *, channel_names: Sequence[str] = ()
+) -> Table:
+    """Put columns in order and give each its type.
+
+    Raises:
+        TableError: A column is missing, unknown, or of another length than the rest.
+    """
+    columns = columns_of(name, channel_names)
+    wanted = [column.name for column in columns]
+    if set(wanted) != set(values):
+        raise TableError(
+            f"table {name}: missing columns {sorted(set(wanted) - set(values))}, "
+            f"unknown columns {sorted(set(values) - set(wanted))}."
+        )
+    table = {column.name: _as_column(column, values[column.name]) for column in columns}
+    lengths = {len(column) for column in table.values()}
+    if len(lengths) > 1:
+        raise TableError(f"table {name}: columns of different lengths {sorted(lengths)}.")
+    return table
+
+
+def table_of_rows(
+    name: str, rows: Iterable[Mapping[str, Any]], *, channel_names: Sequence[str] = ()
+) -> Table:
+    """The same from one mapping per row; None is unknown."""
+    kept = list(rows)
+    columns = columns_of(name, channel_names)
+    return make_table(
+        name, {column.name: [row[column.name] for row in kept] for column in columns}, channel_names=channel_names
+    )
+
+
+def length(table: Mapping[str, NDArray[Any]]) -> int:
+    """Number of rows."""
+    return len(next(iter(table.values()))) if table else 0
+
+
+def take(table: Mapping[str, NDArray[Any]], rows: NDArray[Any]) -> Table:
+    """The chosen rows (indices or a boolean mask)."""
+    return {name: column[rows] for name, column in table.items()}
+
+
+def concatenate(tables: Sequence[Mapping[str, NDArray[Any]]]) -> Table:
+    """Tables of the same columns, one below the other."""
+    return {name: np.concatenate([table[name] for table in tables]) for name in tables[0]}
+
+
+def _as_column(column: Column, values: Sequence[Any] | NDArray[Any]) -> NDArray[Any]:
+    if column.kind == "text":
+        array = np.empty(len(values), dtype=object)
+        array[:] = list(values)
+        return array
+    if column.nullable and not isinstance(values, np.ndarray):
+        values = [np.nan if value is None else value for value in values]
+    return np.asarray(values, dtype=column.dtype)

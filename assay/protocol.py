@@ -1,0 +1,357 @@
+"""One experiment's settings: which channel shows what, the thresholds in um and minutes, the plate map.
+
+The only home of default values. Functions of the science take thresholds as required arguments, so that
+nobody gets one lab's 5 um by accident.
+"""
+
+import difflib
+import math
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, get_args
+
+from assay.errors import AssayError, ProtocolError
+from assay.labels import CHANNEL_ROLES, ChannelRole
+from assay.stack import well_name
+
+KINDS = ("sample", "mock", "target_only", "effector_only")
+PRECISIONS = ("auto", "fp32", "bf16")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CalibrationSettings:
+    """Only to give or overrule what the images say; None leaves it to the images."""
+
+    pixel_um: tuple[float, float] | None = None  # (y, x)
+    frame_min: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrackingSettings:
+    """How cells are followed from frame to frame."""
+
+    max_gap_frames: int = 2  # frames a cell may be missed and still be the same cell
+    effector_max_um_per_min: float = 15.0  # no cell is linked over a longer way
+    target_max_um_per_min: float = 3.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContactSettings:
+    """When two cells touch. Gaps are edge to edge."""
+
+    enter_um: float = 1.0  # gap at which a contact begins
+    leave_um: float = 3.0  # and above which it ends
+    bridge_frames: int = 2  # frames above leave_um that do not end it
+    min_frames: int = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeathSettings:
+    """How a death is called."""
+
+    min_probability: float = 0.5  # deaths less probable than this are not listed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KillSettings:
+    """How a death is credited."""
+
+    max_lag_min: float = 360.0  # longest time from contact to death onset
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelSettings:
+    """Which network looks at the images."""
+
+    name: str = "standard"
+    precision: str = "auto"  # auto | fp32 | bf16; fp32 for exact repeats across processors
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InputSettings:
+    """What to do with imperfect input."""
+
+    missing_chunks: str = "fail"  # fail | mask: a plane with a chunk that was never written
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Condition:
+    """Wells that were treated alike."""
+
+    name: str
+    wells: tuple[str, ...]
+    kind: str = "sample"
+    seeded_et_ratio: float | None = None
+    extra: Mapping[str, Any] = field(default_factory=dict)  # donor, dose, ...: kept, may be grouped by
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Protocol:
+    """Every setting of one experiment."""
+
+    channels: Mapping[ChannelRole, tuple[str, ...]]
+    calibration: CalibrationSettings = CalibrationSettings()
+    tracking: TrackingSettings = TrackingSettings()
+    contact: ContactSettings = ContactSettings()
+    death: DeathSettings = DeathSettings()
+    kill: KillSettings = KillSettings()
+    model: ModelSettings = ModelSettings()
+    input: InputSettings = InputSettings()
+    conditions: tuple[Condition, ...] = ()
+
+    def condition_of(self, well: str) -> Condition | None:
+        """The condition a well belongs to; None where the plate map leaves it out."""
+        return next((condition for condition in self.conditions if well in condition.wells), None)
+
+    def channel_indices(self, channel_names: tuple[str, ...], where: str) -> dict[ChannelRole, tuple[int, ...]]:
+        """Turn channel names into their numbers in an image.
+
+        Raises:
+            ProtocolError: The image has no channel of that name; the nearest name is suggested.
+        """
+        indices: dict[ChannelRole, tuple[int, ...]] = {}
+        for role, names in self.channels.items():
+            for name in names:
+                if name not in channel_names:
+                    raise ProtocolError(
+                        f"{where}: the protocol's {role} channel {name!r} is not in the images, which have "
+                        f"{', '.join(map(repr, channel_names))}.{_nearest(name, channel_names)}"
+                    )
+                if channel_names.count(name) > 1:
+                    raise ProtocolError(f"{where}: two channels are called {name!r}. Rename one of them.")
+            indices[role] = tuple(channel_names.index(name) for name in names)
+        return indices
+
+    def to_toml(self) -> str:
+        """Write every value that is used, so that reading it back gives the same protocol."""
+        lines = ["[channels]"]
+        lines += [f"{role} = {_toml(list(n) if len(n) > 1 else n[0])}" for role, n in self.channels.items()]
+        for section in _SECTIONS:
+            values = asdict(getattr(self, section))
+            lines += ["", f"[{section}]"]
+            lines += [f"{key} = {_toml(value)}" for key, value in values.items() if value is not None]
+        for condition in self.conditions:
+            lines += ["", "[[condition]]", f"name = {_toml(condition.name)}"]
+            lines += [f"wells = {_toml(list(condition.wells))}", f"kind = {_toml(condition.kind)}"]
+            if condition.seeded_et_ratio is not None:
+                lines.append(f"seeded_et_ratio = {_toml(condition.seeded_et_ratio)}")
+            lines += [f"{_toml_key(key)} = {_toml(value)}" for key, value in condition.extra.items()]
+        return "\n".join(lines) + "\n"
+
+
+_SECTIONS: dict[str, type] = {
+    "calibration": CalibrationSettings,
+    "tracking": TrackingSettings,
+    "contact": ContactSettings,
+    "death": DeathSettings,
+    "kill": KillSettings,
+    "model": ModelSettings,
+    "input": InputSettings,
+}
+
+
+def read_protocol(path: Path) -> Protocol:
+    """Read a protocol file.
+
+    Raises:
+        ProtocolError: The file is missing, is not TOML, or holds an unknown key or an impossible value.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ProtocolError(
+            f"protocol {path} cannot be read ({error}). `killassay protocol PLATE.zarr -o {path.name}` writes one."
+        ) from error
+    try:
+        return parse_protocol(text)
+    except AssayError as error:
+        raise ProtocolError(f"protocol {path}: {error}") from error
+
+
+def parse_protocol(text: str) -> Protocol:
+    """Read a protocol from the text of its TOML file."""
+    try:
+        values = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ProtocolError(f"this is not TOML: {error}.") from error
+    _refuse_unknown("the protocol", values, ["channels", "condition", *_SECTIONS])
+    sections = {name: _section(name, kind, values.get(name, {})) for name, kind in _SECTIONS.items()}
+    protocol = Protocol(
+        channels=_channels(values.get("channels", {})),
+        conditions=_conditions(values.get("condition", [])),
+        **sections,
+    )
+    _check_values(protocol)
+    return protocol
+
+
+def with_calibration(protocol: Protocol, **values: Any) -> Protocol:
+    """The same protocol with calibration values given by hand."""
+    return replace(protocol, calibration=replace(protocol.calibration, **values))
+
+
+def _channels(values: Any) -> dict[ChannelRole, tuple[str, ...]]:
+    if not isinstance(values, dict) or not values:
+        raise ProtocolError(
+            'section [channels] is missing. Expected at least one line such as target = "GFP"; roles are '
+            f"{', '.join(CHANNEL_ROLES)}."
+        )
+    _refuse_unknown("[channels]", values, list(get_args(ChannelRole)))
+    channels: dict[ChannelRole, tuple[str, ...]] = {}
+    for role in CHANNEL_ROLES:
+        if role not in values:
+            continue
+        names = [values[role]] if isinstance(values[role], str) else values[role]
+        if not isinstance(names, list) or not names or not all(isinstance(name, str) and name for name in names):
+            raise ProtocolError(f"[channels] {role} = {values[role]!r}: expected a channel name or a list of names.")
+        channels[role] = tuple(names)
+    if not set(channels) & {"target", "nuclei", "brightfield"}:
+        raise ProtocolError(
+            f"[channels] names only {', '.join(channels)}: no channel shows the targets. "
+            "Give at least one of target, nuclei or brightfield."
+        )
+    return channels
+
+
+def _section(name: str, kind: type, values: Any) -> Any:
+    if not isinstance(values, dict):
+        raise ProtocolError(f"{name} = {values!r}: expected a section [{name}].")
+    known = {entry.name: entry for entry in fields(kind)}
+    _refuse_unknown(f"[{name}]", values, list(known))
+    given = {key: _typed(f"[{name}] {key}", known[key].default, value) for key, value in values.items()}
+    if given.get("pixel_um") is not None:
+        given["pixel_um"] = _pair("[calibration] pixel_um", values["pixel_um"])
+    return kind(**given)
+
+
+def _typed(where: str, default: Any, value: Any) -> Any:
+    """Keep the type of the default; a whole number may stand for a float."""
+    if isinstance(default, bool) or isinstance(value, bool):
+        fits = isinstance(default, bool) and isinstance(value, bool)
+    elif isinstance(default, int):
+        fits = isinstance(value, int)
+    elif isinstance(default, float):
+        fits = isinstance(value, int | float)
+        value = float(value) if fits else value
+    elif isinstance(default, str):
+        fits = isinstance(value, str)
+    else:  # calibration: None means "as the images say"
+        fits = isinstance(value, int | float | list)
+    if not fits:
+        expected = type(default).__name__ if default is not None else "number"
+        raise ProtocolError(f"{where} = {value!r}: expected a {expected}.")
+    return value
+
+
+def _pair(where: str, value: Any) -> tuple[float, float]:
+    if isinstance(value, int | float):
+        value = [value, value]
+    if len(value) != 2 or not all(isinstance(v, int | float) and not isinstance(v, bool) for v in value):
+        raise ProtocolError(f"{where} = {value!r}: expected [y, x] in um, e.g. [0.65, 0.65].")
+    return float(value[0]), float(value[1])
+
+
+def _conditions(values: Any) -> tuple[Condition, ...]:
+    if not isinstance(values, list):
+        raise ProtocolError("conditions are written as [[condition]], with two brackets, one block each.")
+    conditions = []
+    owner: dict[str, str] = {}
+    for block in values:
+        name, wells = block.get("name"), block.get("wells")
+        if not isinstance(name, str) or not name:
+            raise ProtocolError('a [[condition]] has no name. Expected e.g. name = "CAR-T 1:1".')
+        if not isinstance(wells, list) or not wells or not all(isinstance(well, str) for well in wells):
+            raise ProtocolError(f'condition {name!r} has no wells. Expected e.g. wells = ["B02", "B03"].')
+        kind = block.get("kind", "sample")
+        if kind not in KINDS:
+            raise ProtocolError(
+                f"condition {name!r}: kind = {kind!r}, expected one of {', '.join(KINDS)}.{_nearest(kind, KINDS)}"
+            )
+        ratio = block.get("seeded_et_ratio")
+        if ratio is not None and (isinstance(ratio, bool) or not isinstance(ratio, int | float) or ratio < 0):
+            raise ProtocolError(f"condition {name!r}: seeded_et_ratio = {ratio!r}, expected a number of 0 or more.")
+        named = tuple(well_name(well) for well in wells)
+        for well in named:
+            if well in owner:
+                raise ProtocolError(f"well {well} stands in two conditions, {owner[well]!r} and {name!r}.")
+            owner[well] = name
+        extra = {k: v for k, v in block.items() if k not in ("name", "wells", "kind", "seeded_et_ratio")}
+        ratio = None if ratio is None else float(ratio)
+        conditions.append(Condition(name=name, wells=named, kind=kind, seeded_et_ratio=ratio, extra=extra))
+    names = [condition.name for condition in conditions]
+    doubled = next((name for name in names if names.count(name) > 1), None)
+    if doubled is not None:
+        raise ProtocolError(f"two conditions are called {doubled!r}. Put their wells into one, or rename one.")
+    return tuple(conditions)
+
+
+def _check_values(protocol: Protocol) -> None:
+    contact, tracking = protocol.contact, protocol.tracking
+    rules = (
+        (contact.enter_um >= 0, f"[contact] enter_um = {contact.enter_um}: expected 0 or more."),
+        (
+            contact.leave_um >= contact.enter_um,
+            f"[contact] leave_um = {contact.leave_um} is below enter_um = {contact.enter_um}: "
+            "a contact would end before it begins.",
+        ),
+        (contact.bridge_frames >= 0, f"[contact] bridge_frames = {contact.bridge_frames}: expected 0 or more."),
+        (contact.min_frames >= 1, f"[contact] min_frames = {contact.min_frames}: expected 1 or more."),
+        (tracking.max_gap_frames >= 0, f"[tracking] max_gap_frames = {tracking.max_gap_frames}: expected 0 or more."),
+        (
+            min(tracking.effector_max_um_per_min, tracking.target_max_um_per_min) > 0,
+            "[tracking] speeds: expected more than 0 um per min.",
+        ),
+        (
+            0 < protocol.death.min_probability < 1,
+            f"[death] min_probability = {protocol.death.min_probability}: expected between 0 and 1.",
+        ),
+        (protocol.kill.max_lag_min > 0, f"[kill] max_lag_min = {protocol.kill.max_lag_min}: expected more than 0."),
+        (
+            protocol.model.precision in PRECISIONS,
+            f"[model] precision = {protocol.model.precision!r}: expected one of {', '.join(PRECISIONS)}.",
+        ),
+        (
+            protocol.input.missing_chunks in ("fail", "mask"),
+            f"[input] missing_chunks = {protocol.input.missing_chunks!r}: expected fail or mask.",
+        ),
+    )
+    for holds, message in rules:
+        if not holds:
+            raise ProtocolError(message)
+    for section in _SECTIONS:
+        for key, value in asdict(getattr(protocol, section)).items():
+            if isinstance(value, float) and not math.isfinite(value):
+                raise ProtocolError(f"[{section}] {key} = {value}: expected a finite number.")
+
+
+def _refuse_unknown(where: str, values: Mapping[str, Any], known: list[str]) -> None:
+    for key in values:
+        if key not in known:
+            raise ProtocolError(
+                f"{where} has an unknown key {key!r}. Known are {', '.join(known)}.{_nearest(key, known)}"
+            )
+
+
+def _nearest(name: Any, known: Iterable[str]) -> str:
+    lowered = {choice.lower(): choice for choice in known}
+    close = difflib.get_close_matches(str(name).lower(), list(lowered), n=1, cutoff=0.4)
+    return f" Did you mean {lowered[close[0]]!r}?" if close else ""
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+        return '"' + "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in escaped) + '"'
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(_toml(entry) for entry in value) + "]"
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{_toml_key(key)} = {_toml(entry)}" for key, entry in value.items()) + "}"
+    return str(value)
+
+
+def _toml_key(key: str) -> str:
+    return key if key.replace("_", "").replace("-", "").isalnum() and key.isascii() else _toml(key)

@@ -48,7 +48,9 @@ TABLES: dict[str, tuple[Column, ...]] = {
         _WELL,
         _FIELD,
         Column("frame", "int", "frame, from 0"),
-        Column("time_min", "float", "minutes since frame 0; null in a film of one frame without interval", True),
+        Column(
+            "time_min", "float", "minutes since frame 0; null in a film of one frame without interval", True
+        ),
         _ROLE,
         _TRACK,
         Column("label", "int", "the cell's label in the frame's own label image"),
@@ -99,7 +101,9 @@ TABLES: dict[str, tuple[Column, ...]] = {
         Column("time_min", "float", "minutes since frame 0"),
         Column("probability", "float", "that this is a death at all"),
         Column("evidence", "text", "what spoke for it, joined by +"),
-        Column("uncredited_share", "float", "share of the death that no effector gets; null for effectors", True),
+        Column(
+            "uncredited_share", "float", "share of the death that no effector gets; null for effectors", True
+        ),
     ),
     "kills": (
         _WELL,
@@ -122,7 +126,12 @@ TABLES: dict[str, tuple[Column, ...]] = {
         Column("focus", "float", "median sharpness, comparable within a plate only", True),
         Column("drift_um", "float", "largest stage displacement from frame 0", True),
         Column("saturated_percent", "float", "pixels at the sensor's limit, highest channel", True),
-        Column("brightness_change_percent", "float", "last against first frames, the channel that changed most", True),
+        Column(
+            "brightness_change_percent",
+            "float",
+            "last against first frames, the channel that changed most",
+            True,
+        ),
         Column("lost_percent", "float", "tracks that end as lost, of all that end", True),
         Column("warning", "text", "what a person should look at", True),
     ),
@@ -204,7 +213,9 @@ def table_of_rows(
     kept = list(rows)
     columns = columns_of(name, channel_names)
     return make_table(
-        name, {column.name: [row[column.name] for row in kept] for column in columns}, channel_names=channel_names
+        name,
+        {column.name: [row[column.name] for row in kept] for column in columns},
+        channel_names=channel_names,
     )
 
 

@@ -104,4 +104,3 @@ class Pairs:
 
     def __len__(self) -> int:
         return len(self.frame)
-

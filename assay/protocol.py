@@ -105,7 +105,9 @@ class Protocol:
         """The condition a well belongs to; None where the plate map leaves it out."""
         return next((condition for condition in self.conditions if well in condition.wells), None)
 
-    def channel_indices(self, channel_names: tuple[str, ...], where: str) -> dict[ChannelRole, tuple[int, ...]]:
+    def channel_indices(
+        self, channel_names: tuple[str, ...], where: str
+    ) -> dict[ChannelRole, tuple[int, ...]]:
         """Turn channel names into their numbers in an image.
 
         Raises:
@@ -204,8 +206,14 @@ def _channels(values: Any) -> dict[ChannelRole, tuple[str, ...]]:
         if role not in values:
             continue
         names = [values[role]] if isinstance(values[role], str) else values[role]
-        if not isinstance(names, list) or not names or not all(isinstance(name, str) and name for name in names):
-            raise ProtocolError(f"[channels] {role} = {values[role]!r}: expected a channel name or a list of names.")
+        if (
+            not isinstance(names, list)
+            or not names
+            or not all(isinstance(name, str) and name for name in names)
+        ):
+            raise ProtocolError(
+                f"[channels] {role} = {values[role]!r}: expected a channel name or a list of names."
+            )
         channels[role] = tuple(names)
     if not set(channels) & {"target", "nuclei", "brightfield"}:
         raise ProtocolError(
@@ -271,7 +279,9 @@ def _conditions(values: Any) -> tuple[Condition, ...]:
             )
         ratio = block.get("seeded_et_ratio")
         if ratio is not None and (isinstance(ratio, bool) or not isinstance(ratio, int | float) or ratio < 0):
-            raise ProtocolError(f"condition {name!r}: seeded_et_ratio = {ratio!r}, expected a number of 0 or more.")
+            raise ProtocolError(
+                f"condition {name!r}: seeded_et_ratio = {ratio!r}, expected a number of 0 or more."
+            )
         named = tuple(well_name(well) for well in wells)
         for well in named:
             if well in owner:
@@ -283,7 +293,9 @@ def _conditions(values: Any) -> tuple[Condition, ...]:
     names = [condition.name for condition in conditions]
     doubled = next((name for name in names if names.count(name) > 1), None)
     if doubled is not None:
-        raise ProtocolError(f"two conditions are called {doubled!r}. Put their wells into one, or rename one.")
+        raise ProtocolError(
+            f"two conditions are called {doubled!r}. Put their wells into one, or rename one."
+        )
     return tuple(conditions)
 
 
@@ -296,9 +308,15 @@ def _check_values(protocol: Protocol) -> None:
             f"[contact] leave_um = {contact.leave_um} is below enter_um = {contact.enter_um}: "
             "a contact would end before it begins.",
         ),
-        (contact.bridge_frames >= 0, f"[contact] bridge_frames = {contact.bridge_frames}: expected 0 or more."),
+        (
+            contact.bridge_frames >= 0,
+            f"[contact] bridge_frames = {contact.bridge_frames}: expected 0 or more.",
+        ),
         (contact.min_frames >= 1, f"[contact] min_frames = {contact.min_frames}: expected 1 or more."),
-        (tracking.max_gap_frames >= 0, f"[tracking] max_gap_frames = {tracking.max_gap_frames}: expected 0 or more."),
+        (
+            tracking.max_gap_frames >= 0,
+            f"[tracking] max_gap_frames = {tracking.max_gap_frames}: expected 0 or more.",
+        ),
         (
             min(tracking.effector_max_um_per_min, tracking.target_max_um_per_min) > 0,
             "[tracking] speeds: expected more than 0 um per min.",
@@ -307,7 +325,10 @@ def _check_values(protocol: Protocol) -> None:
             0 < protocol.death.min_probability < 1,
             f"[death] min_probability = {protocol.death.min_probability}: expected between 0 and 1.",
         ),
-        (protocol.kill.max_lag_min > 0, f"[kill] max_lag_min = {protocol.kill.max_lag_min}: expected more than 0."),
+        (
+            protocol.kill.max_lag_min > 0,
+            f"[kill] max_lag_min = {protocol.kill.max_lag_min}: expected more than 0.",
+        ),
         (
             protocol.model.precision in PRECISIONS,
             f"[model] precision = {protocol.model.precision!r}: expected one of {', '.join(PRECISIONS)}.",

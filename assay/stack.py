@@ -22,7 +22,9 @@ def well_name(text: str) -> str:
     """
     match = _WELL.fullmatch(text.strip())
     if match is None:
-        raise ImageError(f"well name {text!r} is not understood. Expected row letters and a column, e.g. B03.")
+        raise ImageError(
+            f"well name {text!r} is not understood. Expected row letters and a column, e.g. B03."
+        )
     return f"{match[1].upper()}{int(match[2]):02d}"
 
 

@@ -1,0 +1,151 @@
+"""Writing files so that they are either there whole or not there, also after a power cut.
+
+Knows files and folders; knows nothing of what is in them. Whatever the disk refuses becomes one clear line.
+
+    with disk_refusals("the kills table"):
+        write_whole(path, data)
+"""
+
+import errno
+import os
+import shutil
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from assay.errors import StorageError
+
+_REASONS = {
+    errno.ENOSPC: "the disk is full",
+    errno.EDQUOT: "your quota on this disk is used up",
+    errno.EROFS: "the disk is read-only",
+    errno.EACCES: "permission denied",
+    errno.EPERM: "not permitted",
+    errno.EIO: "the disk reports a hardware error",
+    errno.EMFILE: "too many files are open",
+    errno.ENFILE: "too many files are open on this machine",
+    errno.ESTALE: "the network disk lost the file",
+}
+_TO_DO = {
+    errno.ENOSPC: "Free some space and run the same command again; what is finished is kept.",
+    errno.EDQUOT: "Free some space and run the same command again; what is finished is kept.",
+    errno.EROFS: "Choose another folder.",
+    errno.EACCES: "Choose another folder, or ask its owner.",
+    errno.EPERM: "Choose another folder, or ask its owner.",
+}
+
+
+def refusal(error: OSError, what: str, where: Path) -> StorageError:
+    """Say in one line what the disk refused, and what to do."""
+    number = error.errno if error.errno is not None else 0
+    reason = _REASONS.get(number, error.strerror or str(error))
+    action = _TO_DO.get(number, "Check the disk and run the same command again.")
+    return StorageError(f"{what} could not be written to {where}: {reason}{_free_text(where)}. {action}")
+
+
+@contextmanager
+def disk_refusals(what: str, where: Path) -> Iterator[None]:
+    """Turn what the operating system refuses into a StorageError.
+
+    Args:
+        what: What is being written, in the user's words.
+        where: The file or folder.
+
+    Raises:
+        StorageError: The disk is full, read-only, or forbids it.
+    """
+    try:
+        yield
+    except StorageError:
+        raise
+    except OSError as error:
+        raise refusal(error, what, where) from error
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a file that appears under its name only when all of it is on the disk.
+
+    Raises:
+        StorageError: The disk refuses; the old file, if there was one, is untouched.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{time.monotonic_ns()}.partial")
+    with disk_refusals(path.name, path.parent):
+        try:
+            with temporary.open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+        sync_folder(path.parent)
+
+
+def sync_files(paths: Iterable[Path]) -> None:
+    """Return only when these files, and the folders that name them, are on the disk.
+
+    Raises:
+        StorageError: The disk refuses.
+    """
+    kept = sorted(set(paths))
+    for path in kept:
+        with disk_refusals(path.name, path.parent), path.open("rb+") as file:
+            os.fsync(file.fileno())
+    for folder in sorted({path.parent for path in kept}):
+        sync_folder(folder)
+
+
+def sync_folder(folder: Path) -> None:
+    """Put a folder's list of names on the disk; where folders cannot be opened (Windows) there is nothing to do."""
+    if not hasattr(os, "O_DIRECTORY"):
+        return
+    with disk_refusals("a folder", folder):
+        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(handle)
+        except OSError as error:  # some network disks know no fsync of folders
+            if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+                raise
+        finally:
+            os.close(handle)
+
+
+def free_bytes(path: Path) -> int:
+    """Free space on the disk that holds `path`, which need not exist yet."""
+    existing = path.absolute()
+    while not existing.exists():
+        existing = existing.parent
+    return shutil.disk_usage(existing).free
+
+
+def require_free_space(path: Path, needed_bytes: int, what: str) -> None:
+    """Refuse to begin what cannot end.
+
+    Raises:
+        StorageError: Less than `needed_bytes` are free where `path` lies.
+    """
+    free = free_bytes(path)
+    if free < needed_bytes:
+        raise StorageError(
+            f"{what} needs about {size_text(needed_bytes)}, but {path} has {size_text(free)} free. "
+            "Free some space or choose a folder on another disk."
+        )
+
+
+def size_text(size: int) -> str:
+    """Bytes as a person reads them, "1.4 GB"."""
+    value = float(size)
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if value < 1000:
+            return f"{value:.0f} {unit}" if unit == "bytes" else f"{value:.1f} {unit}"
+        value /= 1000
+    return f"{value:.1f} TB"
+
+
+def _free_text(where: Path) -> str:
+    try:
+        return f" ({size_text(free_bytes(where))} free)"
+    except OSError:
+        return ""

@@ -86,6 +86,15 @@ class Condition:
     seeded_et_ratio: float | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)  # donor, dose, ...: kept, may be grouped by
 
+    def to_toml(self) -> str:
+        """Write the condition's block."""
+        lines = ["[[condition]]", f"name = {toml_value(self.name)}"]
+        lines += [f"wells = {toml_value(list(self.wells))}", f"kind = {toml_value(self.kind)}"]
+        if self.seeded_et_ratio is not None:
+            lines.append(f"seeded_et_ratio = {toml_value(self.seeded_et_ratio)}")
+        lines += [f"{_toml_key(key)} = {toml_value(value)}" for key, value in self.extra.items()]
+        return "\n".join(lines)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Protocol:
@@ -129,17 +138,15 @@ class Protocol:
     def to_toml(self) -> str:
         """Write every value that is used, so that reading it back gives the same protocol."""
         lines = ["[channels]"]
-        lines += [f"{role} = {_toml(list(n) if len(n) > 1 else n[0])}" for role, n in self.channels.items()]
+        lines += [
+            f"{role} = {toml_value(list(n) if len(n) > 1 else n[0])}" for role, n in self.channels.items()
+        ]
         for section in _SECTIONS:
             values = asdict(getattr(self, section))
             lines += ["", f"[{section}]"]
-            lines += [f"{key} = {_toml(value)}" for key, value in values.items() if value is not None]
+            lines += [f"{key} = {toml_value(value)}" for key, value in values.items() if value is not None]
         for condition in self.conditions:
-            lines += ["", "[[condition]]", f"name = {_toml(condition.name)}"]
-            lines += [f"wells = {_toml(list(condition.wells))}", f"kind = {_toml(condition.kind)}"]
-            if condition.seeded_et_ratio is not None:
-                lines.append(f"seeded_et_ratio = {_toml(condition.seeded_et_ratio)}")
-            lines += [f"{_toml_key(key)} = {_toml(value)}" for key, value in condition.extra.items()]
+            lines += ["", condition.to_toml()]
         return "\n".join(lines) + "\n"
 
 
@@ -361,18 +368,21 @@ def _nearest(name: Any, known: Iterable[str]) -> str:
     return f" Did you mean {lowered[close[0]]!r}?" if close else ""
 
 
-def _toml(value: Any) -> str:
+def toml_value(value: Any) -> str:
+    """Write one value the way TOML wants it."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):
         escaped = value.replace("\\", "\\\\").replace('"', '\\"')
         return '"' + "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in escaped) + '"'
     if isinstance(value, list | tuple):
-        return "[" + ", ".join(_toml(entry) for entry in value) + "]"
+        return "[" + ", ".join(toml_value(entry) for entry in value) + "]"
     if isinstance(value, dict):
-        return "{" + ", ".join(f"{_toml_key(key)} = {_toml(entry)}" for key, entry in value.items()) + "}"
+        return (
+            "{" + ", ".join(f"{_toml_key(key)} = {toml_value(entry)}" for key, entry in value.items()) + "}"
+        )
     return str(value)
 
 
 def _toml_key(key: str) -> str:
-    return key if key.replace("_", "").replace("-", "").isalnum() and key.isascii() else _toml(key)
+    return key if key.replace("_", "").replace("-", "").isalnum() and key.isascii() else toml_value(key)

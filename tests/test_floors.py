@@ -13,7 +13,14 @@ ROOT = Path(__file__).parents[1]
 FLOORS: list[tuple[str, ...]] = [
     ("assay.errors", "assay._version"),
     ("assay.units", "assay.columns"),
-    ("assay.stack", "assay.labels", "assay.protocol", "assay.brightness", "assay.measures"),
+    (
+        "assay.stack",
+        "assay.labels",
+        "assay.protocol",
+        "assay.protocol_template",
+        "assay.brightness",
+        "assay.measures",
+    ),
     ("assay.tracks", "assay.linking", "assay.drift"),
     ("assay.contacts", "assay.deaths"),
     ("assay.kills",),
@@ -28,6 +35,8 @@ SAME_FLOOR = {
     ("assay.labels", "assay.stack"),
     ("assay.protocol", "assay.labels"),
     ("assay.protocol", "assay.stack"),
+    ("assay.protocol_template", "assay.protocol"),
+    ("assay.protocol_template", "assay.labels"),
     ("assay.brightness", "assay.labels"),
     ("assay.measures", "assay.labels"),
     ("assay.tracks", "assay.linking"),
@@ -113,9 +122,7 @@ def test_models_know_nothing_of_the_assay_and_only_the_command_line_knows_models
     place = path.relative_to(ROOT).as_posix()
     names = imports_of(path)
     if place.startswith("models/"):
-        sinners = [
-            n for n in names if n.startswith("assay") and not n.startswith(MODELS_MAY_IMPORT)
-        ]
+        sinners = [n for n in names if n.startswith("assay") and not n.startswith(MODELS_MAY_IMPORT)]
         assert not sinners, f"{place} imports {sinners}; models may import {MODELS_MAY_IMPORT}"
     elif not place.startswith("assay/cli"):
         sinners = [n for n in names if n == "models" or n.startswith("models.")]

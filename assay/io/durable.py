@@ -112,6 +112,13 @@ def sync_folder(folder: Path) -> None:
             os.close(handle)
 
 
+def sync_disk(folder: Path) -> None:
+    """Put everything written so far on the disk, for folders of too many files to name."""
+    if hasattr(os, "sync"):
+        os.sync()
+    sync_folder(folder)
+
+
 def free_bytes(path: Path) -> int:
     """Free space on the disk that holds `path`, which need not exist yet."""
     existing = path.absolute()

@@ -1,0 +1,93 @@
+"""Zarr arrays and groups on a local disk: made with our codecs, opened again, and which file holds which chunk.
+
+Every codec chain we write ends in a check (crc32c, or the one inside zstd), because zarr's own default lets
+four in five flipped bits through as wrong pixels.
+"""
+
+import math
+from collections.abc import Iterator, Mapping
+from itertools import product
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import zarr
+from numcodecs import Blosc, Zstd
+from zarr.codecs import BloscCodec, Crc32cCodec, ZstdCodec
+
+from assay.io.layout import ArrayLayout
+
+Content = Literal["image", "labels"]
+_CONFIG = {"write_empty_chunks": True, "order": "C"}
+
+
+def make_group(root: Path, path: str, attributes: Mapping[str, Any], *, zarr_format: Literal[2, 3]) -> None:
+    """Make one group with its attributes, and the groups above it."""
+    zarr.create_group(str(root), path=path, zarr_format=zarr_format, attributes=dict(attributes))
+
+
+def set_attributes(root: Path, path: str, attributes: Mapping[str, Any]) -> None:
+    """Replace a group's attributes; the driver does this, never two processes at once."""
+    zarr.open_group(str(root), path=path, mode="r+").attrs.put(dict(attributes))
+
+
+def attributes_of(root: Path, path: str) -> dict[str, Any]:
+    """A group's attributes."""
+    return dict(zarr.open_group(str(root), path=path, mode="r").attrs)
+
+
+def make_array(
+    root: Path,
+    path: str,
+    layout: ArrayLayout,
+    *,
+    dtype: np.dtype[Any],
+    axes: str,
+    content: Content,
+    zarr_format: Literal[2, 3],
+) -> None:
+    """Make one empty array; chunks are written even where they are all 0, so that absence means loss."""
+    compressors: Any
+    if zarr_format == 2:
+        compressors = (
+            Blosc("zstd", clevel=1, shuffle=Blosc.SHUFFLE) if content == "image" else Zstd(3, checksum=True)
+        )
+    elif content == "image":
+        shuffle = "shuffle" if dtype.itemsize > 1 else "noshuffle"
+        blosc = BloscCodec(typesize=dtype.itemsize, cname="zstd", clevel=1, shuffle=shuffle)
+        compressors = (blosc, Crc32cCodec())
+    else:
+        compressors = (ZstdCodec(level=3, checksum=True),)
+    zarr.create_array(
+        str(root),
+        name=path,
+        shape=layout.shape,
+        chunks=layout.chunks,
+        shards=layout.shards,
+        dtype=dtype.newbyteorder("<"),
+        compressors=compressors,
+        fill_value=0,
+        zarr_format=zarr_format,
+        chunk_key_encoding={"name": "v2" if zarr_format == 2 else "default", "separator": "/"},
+        dimension_names=list(axes) if zarr_format == 3 else None,
+        config=_CONFIG,
+    )
+
+
+def open_for_writing(root: Path, path: str) -> Any:
+    """Open an array to write whole shards into it."""
+    return zarr.open_array(str(root), path=path, mode="r+", config=_CONFIG)
+
+
+def file_shape(array: Any) -> tuple[int, ...]:
+    """Shape of what one file holds: a shard, or a chunk where there are no shards."""
+    return tuple(array.shards or array.chunks)
+
+
+def files_of(root: Path, array: Any, first_frame: int, frames: int) -> Iterator[Path]:
+    """The files that hold a run of frames, in order; time is the first axis."""
+    step = file_shape(array)
+    grid = [range(math.ceil(size / part)) for size, part in zip(array.shape, step, strict=True)]
+    grid[0] = range(first_frame // step[0], math.ceil((first_frame + frames) / step[0]))
+    for place in product(*grid):
+        yield root / array.path / array.metadata.encode_chunk_key(place)

@@ -124,9 +124,9 @@ def image_attributes(
 ) -> dict[str, Any]:
     """Attributes of an image group."""
     if ngff == "0.4":
-        ome = {"multiscales": multiscales, "omero": {"version": "0.4", **omero}}
-        _validate(ImageAttrs04.model_validate, ome)
-        return {**ome, BLOCK: dict(block)}
+        flat: dict[str, Any] = {"multiscales": multiscales, "omero": {"version": "0.4", **omero}}
+        _validate(ImageAttrs04.model_validate, flat)
+        return {**flat, BLOCK: dict(block)}
     ome = {"version": "0.5", "multiscales": multiscales, "omero": {"version": "0.5", **omero}}
     _validate(ImageAttrs05.model_validate, ome)
     return {"ome": ome, BLOCK: dict(block)}

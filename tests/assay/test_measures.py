@@ -1,0 +1,169 @@
+import math
+
+import numpy as np
+import pytest
+
+from assay.errors import ShapeError
+from assay.labels import FrameLabels
+from assay.measures import concatenate, measure
+from assay.units import Calibration
+
+MICRON = Calibration(pixel_um=(1.0, 1.0), frame_min=2.0)
+WIDE = Calibration(pixel_um=(0.5, 2.0), frame_min=2.0)
+
+
+def measured(labels, channels=None, calibration=MICRON, frame=0):
+    if channels is None:
+        channels = np.zeros((1, *labels.effectors.shape), np.uint16)
+    names = [f"c{number}" for number in range(len(channels))]
+    return measure(labels, frame=frame, channels=channels, channel_names=names, calibration=calibration)
+
+
+def test_position_and_area_are_physical_on_pixels_that_are_not_square(frame_labels):
+    labels = frame_labels("""
+        . . . . .
+        . A A . .
+        . A A . b
+        . . . . .
+    """)
+    cells = measured(labels, calibration=WIDE)
+    assert cells["target"].y_um.tolist() == [0.75]  # rows 1 and 2, 0.5 um each
+    assert cells["target"].x_um.tolist() == [3.0]  # columns 1 and 2, 2 um each
+    assert cells["target"].area_um2.tolist() == [4.0]  # 4 pixels of 1 um2
+    assert cells["effector"].label.tolist() == [2]  # label 1 is not in the frame
+    assert cells["effector"].y_um.tolist() == [1.0]
+    assert cells["effector"].at_border.tolist() == [True]
+    assert cells["target"].at_border.tolist() == [False]
+
+
+def test_a_single_square_pixel_is_round_and_a_bar_is_a_rectangle(frame_labels):
+    cells = measured(
+        frame_labels("""
+        A . B B
+    """)
+    )["target"]
+    assert cells.eccentricity[0] == 0.0
+    # a 1 x 2 rectangle has variances 1/12 and 4/12: 1 - 1/4
+    assert cells.eccentricity[1] == pytest.approx(math.sqrt(0.75))
+
+
+def test_a_square_of_four_by_one_pixels_is_round_where_pixels_are_four_times_as_wide(frame_labels):
+    cells = measured(frame_labels("A\nA\nA\nA"), calibration=WIDE)["target"]
+    assert cells.eccentricity[0] == pytest.approx(0, abs=1e-7)
+
+
+def test_a_diagonal_cell_is_elongated(frame_labels):
+    # variances of the points along the diagonal 2/3 * 2 = 4/3, plus 1/12 both ways: 17/12 and 1/12
+    cells = measured(frame_labels("A . .\n. A .\n. . A"))["target"]
+    assert cells.eccentricity[0] == pytest.approx(math.sqrt(1 - 1 / 17))
+
+
+def test_an_effector_on_top_is_left_out_of_the_targets_own_mean(frame_labels):
+    labels = frame_labels("A A aA aA")
+    dye = np.array([[[10, 20, 90, 100]]], np.uint16)
+    cells = measured(labels, dye)
+    target, effector = cells["target"], cells["effector"]
+    assert target.means["c0"].tolist() == [55.0]
+    assert target.own_means["c0"].tolist() == [15.0]
+    assert target.covered.tolist() == [0.5]
+    assert effector.means["c0"].tolist() == [95.0]
+    assert np.isnan(effector.own_means["c0"]).all()  # nothing of it is uncovered
+    assert effector.covered.tolist() == [1.0]
+
+
+def test_a_frame_without_cells_has_no_rows_and_keeps_its_channels(frame_labels):
+    cells = measured(frame_labels(". . .\n. . ."), np.ones((2, 2, 3)))
+    for role in ("effector", "target"):
+        assert len(cells[role]) == 0
+        assert cells[role].role == role
+        assert list(cells[role].means) == ["c0", "c1"]
+
+
+def test_scores_belong_to_labels_also_where_labels_have_holes(frame_labels):
+    labels = FrameLabels(
+        effectors=np.array([[0, 3, 1]], np.int32),
+        targets=np.zeros((1, 3), np.int32),
+        effector_scores=np.array([0.25, 0.5, 0.75], np.float32),
+        target_scores=np.zeros(0, np.float32),
+    )
+    cells = measured(labels)["effector"]
+    assert cells.label.tolist() == [1, 3]
+    assert cells.score.tolist() == [0.25, 0.75]
+
+
+def test_huge_labels_of_another_program_are_measured_alike():
+    image = np.array([[0, 5_000_000, 7, 7]], np.int32)
+    labels = FrameLabels(
+        effectors=image,
+        targets=np.zeros_like(image),
+        effector_scores=np.ones(5_000_000, np.float32),
+        target_scores=np.zeros(0, np.float32),
+    )
+    cells = measured(labels, np.array([[[1, 2, 3, 4]]], np.float32))["effector"]
+    assert cells.label.tolist() == [7, 5_000_000]
+    assert cells.means["c0"].tolist() == [3.5, 2.0]
+
+
+def test_measures_agree_with_a_loop_over_cells(frame_labels):
+    rng = np.random.default_rng(5)
+    image = np.kron(rng.integers(0, 9, (6, 7)), np.ones((3, 4), int)).astype(np.int32)
+    other = (rng.random(image.shape) < 0.3).astype(np.int32)
+    channels = rng.integers(0, 4096, (3, *image.shape)).astype(np.uint16)
+    labels = FrameLabels(
+        effectors=other,
+        targets=image,
+        effector_scores=np.ones(1, np.float32),
+        target_scores=np.ones(9, np.float32),
+    )
+    before = image.copy()
+    cells = measured(labels, channels, calibration=WIDE)["target"]
+    assert (image == before).all()
+    for row, label in enumerate(cells.label):
+        mask = image == label
+        y, x = np.nonzero(mask)
+        assert cells.y_um[row] == pytest.approx(y.mean() * 0.5)
+        assert cells.x_um[row] == pytest.approx(x.mean() * 2.0)
+        spread = np.cov(np.stack([y * 0.5, x * 2.0]), bias=True) + np.diag([0.25, 4]) / 12
+        small, large = np.linalg.eigvalsh(spread)
+        assert cells.eccentricity[row] == pytest.approx(math.sqrt(1 - small / large))
+        for number in range(3):
+            assert cells.means[f"c{number}"][row] == pytest.approx(channels[number][mask].mean())
+            own = channels[number][mask & (other == 0)].mean()
+            assert cells.own_means[f"c{number}"][row] == pytest.approx(own)
+
+
+def test_frames_join_in_order_whatever_the_order_of_the_parts(frame_labels):
+    labels = frame_labels("A B . c")
+    first, second = (measured(labels, frame=frame)["target"] for frame in (0, 1))
+    film = concatenate([second, first])
+    assert film.frame.tolist() == [0, 0, 1, 1]
+    assert film.label.tolist() == [1, 2, 1, 2]
+    assert film.x_um.tolist() == [0.0, 1.0, 0.0, 1.0]
+    assert len(film.means["c0"]) == 4
+
+
+def test_joining_roles_or_nothing_is_refused(frame_labels):
+    cells = measured(frame_labels("A b"))
+    with pytest.raises(ShapeError, match=r"effector with .* and target"):
+        concatenate([cells["effector"], cells["target"]])
+    with pytest.raises(ShapeError, match="at least one frame"):
+        concatenate([])
+
+
+def test_channels_of_another_shape_are_refused_with_both_shapes(frame_labels):
+    with pytest.raises(
+        ShapeError, match=r"frame 7: expected channels of shape \(1, 1, 2\).* got \(1, 2, 1\)"
+    ):
+        measured(frame_labels("A b"), np.zeros((1, 2, 1)), frame=7)
+
+
+def test_a_label_without_a_score_is_refused():
+    image = np.array([[2]], np.int32)
+    labels = FrameLabels(
+        effectors=image,
+        targets=np.zeros_like(image),
+        effector_scores=np.ones(1, np.float32),
+        target_scores=np.zeros(0, np.float32),
+    )
+    with pytest.raises(ShapeError, match="effector label 2 has no score"):
+        measured(labels)

@@ -129,7 +129,7 @@ class Identities:
         order = np.lexsort((frames, called_ids))
         self._frames, self._true = frames[order], true_ids[order]
         tracks, starts = np.unique(called_ids[order], return_index=True)
-        ends = np.append(starts[1:], len(order))
+        ends = np.append(starts, len(order))[1:]
         self._rows = dict(zip(tracks.tolist(), zip(starts.tolist(), ends.tolist(), strict=True), strict=True))
 
     def of_track(self, track_id: int) -> int | None:

@@ -1,0 +1,1 @@
+"""Making models: data, augmentation, loss, training, scores. Never imported by a run."""

@@ -1,0 +1,122 @@
+"""The network: role slots in, maps of foreground, centre heat and offsets out.
+
+Knows tensors only: no files, no device choice, no numpy. Per cell role it says, for every pixel, whether a
+cell lies there, how near the pixel is to that cell's centre, and where the centre is.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+FOREGROUND, HEAT, OFFSET_Y, OFFSET_X = range(4)
+MAPS_PER_ROLE = 4
+OFFSET_UNIT_PX = 8.0  # offsets are spoken of in this unit, so that all maps are of one size
+STRIDE = 16  # sides of the input must be multiples of this
+HALO_PX = 96  # further from a cut than this, a map does not know of the cut (test_network counts it)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Architecture:
+    """What fixes the shape of every weight."""
+
+    slots: int
+    cell_roles: int
+    widths: tuple[int, ...] = (32, 64, 96, 128)
+
+    @property
+    def maps(self) -> int:
+        """Number of maps that come out: foreground, heat, offset y and x of each cell role."""
+        return self.cell_roles * MAPS_PER_ROLE
+
+
+class ResidualBlock(nn.Module):
+    """Two 3x3 convolutions around a shortcut."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(inputs, outputs, 3, padding=1, bias=False)
+        self.norm1 = nn.BatchNorm2d(outputs)
+        self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1, bias=False)
+        self.norm2 = nn.BatchNorm2d(outputs)
+        self.shortcut: nn.Module = nn.Identity() if inputs == outputs else nn.Conv2d(inputs, outputs, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Give features of the same size in y and x."""
+        h = functional.relu(self.norm1(self.conv1(x)))  # (B, inputs, Y, X) -> (B, outputs, Y, X)
+        h = self.norm2(self.conv2(h))  # -> (B, outputs, Y, X)
+        return functional.relu(h + self.shortcut(x))
+
+    def fuse(self) -> None:
+        """Fold the normalisations into the convolutions, for inference."""
+        self.conv1, self.norm1 = _folded(self.conv1, self.norm1), nn.Identity()  # type: ignore[assignment]
+        self.conv2, self.norm2 = _folded(self.conv2, self.norm2), nn.Identity()  # type: ignore[assignment]
+
+
+class SegmentationNet(nn.Module):
+    """A residual U-Net of four levels that works at half resolution and below.
+
+    The 2x2 space-to-depth stem makes the finest level a quarter of the work, and costs no detail: the maps
+    come back at full resolution the same way.
+    """
+
+    def __init__(self, architecture: Architecture) -> None:
+        super().__init__()
+        self.architecture = architecture
+        slots, widths = architecture.slots, architecture.widths
+        self.slots = slots
+        inputs = (4 * slots + slots, *widths[:-1])
+        self.encoder = nn.ModuleList(ResidualBlock(i, o) for i, o in zip(inputs, widths, strict=True))
+        finer, coarser = widths[:-1], widths[1:]
+        self.rise = nn.ModuleList(nn.Conv2d(c, f, 1) for f, c in zip(finer, coarser, strict=True))
+        self.decoder = nn.ModuleList(ResidualBlock(f, f) for f in finer)
+        self.head = nn.Conv2d(widths[0], 4 * architecture.maps, 1)
+
+    def forward(self, planes: Tensor) -> Tensor:
+        """Turn slots and their presence flags into maps.
+
+        Args:
+            planes: (B, 2 * slots, Y, X): the images of the slots, then one constant plane per slot that is
+                1 where the slot holds an image; Y and X are multiples of `STRIDE`.
+
+        Returns:
+            (B, maps, Y, X): per cell role foreground logit, centre heat logit, offset y, offset x
+            in units of `OFFSET_UNIT_PX`.
+        """
+        images = functional.pixel_unshuffle(planes[:, : self.slots], 2)  # -> (B, 4 * slots, Y/2, X/2)
+        flags = planes[:, self.slots :, ::2, ::2]  # -> (B, slots, Y/2, X/2)
+        x = torch.cat([images, flags], dim=1)  # -> (B, 5 * slots, Y/2, X/2)
+        x = x.contiguous(memory_format=torch.channels_last)
+        skips = []
+        for level, block in enumerate(self.encoder):
+            x = block(
+                x if level == 0 else functional.max_pool2d(x, 2)
+            )  # -> (B, widths[level], Y/2^(level+1), ...)
+            skips.append(x)
+        for level in reversed(range(len(self.decoder))):
+            up = functional.interpolate(self.rise[level](x), scale_factor=2.0, mode="nearest")
+            x = self.decoder[level](skips[level] + up)  # -> (B, widths[level], Y/2^(level+1), ...)
+        return functional.pixel_shuffle(self._maps(x), 2)  # -> (B, maps, Y, X)
+
+    def _maps(self, x: Tensor) -> Tensor:
+        # In float32 whatever came before: rounded heat would make ties between pixels.
+        with torch.autocast(x.device.type, enabled=False):
+            maps: Tensor = self.head(x.float())  # -> (B, 4 * maps, Y/2, X/2)
+        return maps
+
+    def for_inference(self, dtype: torch.dtype) -> "SegmentationNet":
+        """Fold normalisations away and convert all but the head to `dtype`; changes this network."""
+        self.eval()
+        for block in (*self.encoder, *self.decoder):
+            block.fuse()  # type: ignore[operator]
+        self.to(dtype)
+        self.head.float()
+        return self.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+
+
+def _folded(conv: nn.Conv2d, norm: nn.Module) -> nn.Conv2d:
+    if not isinstance(norm, nn.BatchNorm2d):  # folded already
+        return conv
+    return fuse_conv_bn_eval(conv.eval(), norm.eval())

@@ -1,0 +1,1 @@
+"""Films of killing assays with known truth: cells, their behaviour, the microscope."""

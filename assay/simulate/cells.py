@@ -89,7 +89,9 @@ def make_targets(n: int, scenario: Scenario, rng: np.random.Generator, *, birth_
     irregular = traits.irregularity
     amplitude = rng.normal(0, 1, (n, 6)) * (0.16 / MODES**0.75) * (0.35 + irregular)
     n_bumps = rng.integers(0, N_BUMPS + 1, n)
-    bumps = rng.gamma(2.0, 0.22, (n, N_BUMPS)) * irregular * (np.arange(N_BUMPS) < n_bumps[:, None])
+    bumps = (
+        rng.gamma(1.6, 0.34, (n, N_BUMPS)).clip(0, 1.7) * irregular * (np.arange(N_BUMPS) < n_bumps[:, None])
+    )
     cells = _draw(n, scenario, rng, traits.radius_um, traits.radius_cv, amplitude, bumps, birth_min)
     cells.mode_rate = rng.normal(0, 0.012 if traits.adherent else 0.03, (n, 6))
     cells.bump_rate = rng.normal(0, 0.02, (n, N_BUMPS))
@@ -106,7 +108,7 @@ def make_targets(n: int, scenario: Scenario, rng: np.random.Generator, *, birth_
 def make_effectors(n: int, scenario: Scenario, rng: np.random.Generator, *, birth_min: float) -> Cells:
     """Draw effectors: half of them or more may never kill, some are strong."""
     traits = scenario.effectors
-    amplitude = rng.normal(0, 1, (n, 6)) * (0.13 / MODES**0.8)
+    amplitude = rng.normal(0, 1, (n, 6)) * (0.16 / MODES**1.3)
     bumps = np.zeros((n, N_BUMPS))
     bumps[:, 0] = rng.gamma(3.0, 0.13, n)  # the uropod, behind
     bumps[:, 1] = rng.gamma(2.0, 0.10, n)  # the leading lamella
@@ -148,7 +150,7 @@ def _draw(
         mode_rate=np.zeros((n, 6)),
         bump_amplitude=bumps,
         bump_angle=rng.uniform(0, 2 * np.pi, (n, N_BUMPS)),
-        bump_sharpness=rng.uniform(5, 22, (n, N_BUMPS)),
+        bump_sharpness=np.exp(rng.uniform(np.log(5), np.log(40), (n, N_BUMPS))),
         bump_phase=rng.uniform(0, 2 * np.pi, (n, N_BUMPS)),
         bump_rate=np.zeros((n, N_BUMPS)),
         log_stretch=np.zeros(n),
@@ -210,4 +212,5 @@ def _shape_norm(cells: Cells) -> Floats:
     radius = 1 + np.einsum("nk,nka->na", cells.mode_amplitude, waves, optimize=False)
     near = np.exp(cells.bump_sharpness[:, :, None] * (np.cos(theta - cells.bump_angle[:, :, None]) - 1))
     radius += np.einsum("nk,nka->na", 0.6 * cells.bump_amplitude, near, optimize=False)
-    return np.sqrt(np.mean(np.maximum(radius, 0.35) ** 2, axis=1))
+    norm: Floats = np.sqrt(np.mean(np.maximum(radius, 0.35) ** 2, axis=1))
+    return norm

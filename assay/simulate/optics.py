@@ -63,7 +63,7 @@ def expose(
 ) -> NDArray[np.uint16]:
     """Photograph a scene: (C, Y, X) counts."""
     specks = _speck_image(scene, scenario, origin_um)
-    dyes = {role: _dye(scene, scenario, role, specks) for role in CHANNEL_ROLES if role != "brightfield"}
+    dyes: dict[ChannelRole, Pixels] = {role: _dye(scene, role, specks) for role in _needed_dyes(scenario)}
     bad = dict(scenario.optics.bad_frames).get(frame)
     images = []
     for role, _ in scenario.channels:
@@ -73,6 +73,10 @@ def expose(
             expected = _fluorescence(dyes, scenario, role, frame)
         images.append(_camera(_spoil(expected, bad), scenario, rng, bad))
     return np.stack(images)
+
+
+def _needed_dyes(scenario: Scenario) -> list[ChannelRole]:
+    return [role for role, _ in scenario.channels if role != "brightfield"]
 
 
 def _speck_image(scene: Scene, scenario: Scenario, origin_um: tuple[float, float]) -> tuple[Pixels, Pixels]:
@@ -98,10 +102,11 @@ def _speck_image(scene: Scene, scenario: Scenario, origin_um: tuple[float, float
 
 def _table(values: Floats) -> Pixels:
     """Look-up table by owner: 0 is background."""
-    return np.concatenate([[0.0], values]).astype(np.float32)
+    table: Pixels = np.concatenate([[0.0], values]).astype(np.float32)
+    return table
 
 
-def _dye(scene: Scene, scenario: Scenario, role: ChannelRole, specks: tuple[Pixels, Pixels]) -> Pixels:
+def _dye(scene: Scene, role: ChannelRole, specks: tuple[Pixels, Pixels]) -> Pixels:
     """One dye before the optics, 1 in a typical bright cell."""
     t, e = scene.targets, scene.effectors
     slot = CHANNEL_ROLES.index(role)
@@ -159,14 +164,15 @@ def _transmitted(scene: Scene, scenario: Scenario, specks: tuple[Pixels, Pixels]
     target_um = _thickness(scene.targets, scene.target_looks, scene.target_cells, 0.55)
     effector_um = _thickness(scene.effectors, scene.effector_looks, scene.effector_cells, 1.0)
     thick = target_um + effector_um + 1.5 * specks[0]
-    dark = 1.0 + 0.0 * thick
     if optics.contrast == "phase":
         local = _blur(thick, 0.5, scenario)
-        around = _blur_wide(thick, 3.2, scenario)
-        far = _blur_wide(thick, 8.0, scenario)
-        high = np.maximum(local - 6.5, 0)  # beyond a wavelength round cells turn bright
-        dark = 1 - 0.040 * (local - 0.45 * around - 0.55 * far) + 0.105 * high * np.minimum(high * 0.6, 1.4)
-        dark = np.clip(dark, 0.30, 2.6)
+        around = _blur_wide(thick, 2.4, scenario)
+        far = _blur_wide(thick, 7.0, scenario)
+        thin = np.minimum(local, 6.5)
+        bright = np.maximum(local - 6.5, 0)  # beyond part of a wavelength round cells turn bright
+        halo = np.maximum(around - local, 0)
+        dark = 1 - 0.052 * thin + 0.022 * far + 0.03 * around + 0.11 * halo + 0.22 * np.minimum(bright, 4.5)
+        dark = np.clip(dark, 0.30, 2.4)
     else:
         near = _blur(thick, 0.6, scenario)
         ring = _blur(thick, 1.3, scenario)

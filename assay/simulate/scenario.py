@@ -48,14 +48,14 @@ class EffectorTraits:
     speed_um_per_min: float = 4.0  # median over cells
     speed_sigma: float = 0.5  # of its logarithm
     persistence_min: float = 4.0
-    bind_per_min: float = 0.16
+    bind_per_min: float = 0.09
     dwell_median_min: float = 13.0
     dwell_sigma: float = 0.8
-    rest_min: float = 12.0  # after letting go
+    rest_min: float = 18.0  # after letting go
     on_top: float = 0.35  # mean share of the effector's diameter that lies over the target's mask
     on_top_sd: float = 0.25
-    killer_fraction: float = 0.5
-    hits_per_h: float = 9.0  # mean over killers, while in contact
+    killer_fraction: float = 0.4
+    hits_per_h: float = 4.0  # mean over killers, while in contact
     hits_shape: float = 1.2  # gamma shape over killers: small is a few strong ones
     death_per_h: float = 0.004
     dead_at_start: float = 0.01
@@ -66,7 +66,7 @@ class EffectorTraits:
 class KillTraits:
     """How hits become death."""
 
-    hits_to_kill: float = 2.0
+    hits_to_kill: float = 3.0
     recovery_half_life_min: float = 60.0
     latency_min: float = 4.0  # in contact before the first hit can fall
     refractory_min: float = 20.0  # of an effector after a lethal hit

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from assay.simulate.cells import MODES, N_BUMPS, Cells, Floats
 
 N_DIRECTIONS = 128
-_BLEB_MODES = np.arange(7, 12)
+_BLEB_LOBES = (4, 5, 7)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +51,8 @@ def _direction_angles() -> Floats:
     along, across = 1 - part, part
     x = np.choose(quarter, [along, -across, -along, across])
     y = np.choose(quarter, [across, along, -across, -along])
-    return np.arctan2(y, x)
+    angles: Floats = np.arctan2(y, x)
+    return angles
 
 
 DIRECTIONS = _direction_angles()
@@ -59,7 +60,7 @@ DIRECTIONS = _direction_angles()
 
 def smooth_step(value: Floats) -> Floats:
     """0 below 0, 1 above 1, smooth between."""
-    part = np.clip(value, 0.0, 1.0)
+    part: Floats = np.clip(value, 0.0, 1.0)
     return part * part * (3 - 2 * part)
 
 
@@ -133,14 +134,28 @@ def _contours(
                 cells.bump_sharpness[rows[some], b][:, None] * off
             )
     blebbing = np.flatnonzero(bleb > 0.02)
-    for i in blebbing:
-        phase = cells.mode_phase[rows[i], : len(_BLEB_MODES)] * 5 + 0.5 * time_min
-        waves = np.cos(_BLEB_MODES[:, None] * theta + phase[:, None])
-        shape[i] += bleb[i] * np.maximum(0.06 * waves.sum(axis=0), -0.03)
+    if len(blebbing):
+        shape[blebbing] += _blebs(cells, rows[blebbing], bleb[blebbing], time_min)
     norm = 1 + (cells.shape_norm[rows] - 1) * free
     contour = np.maximum(shape, 0.35) * (radius / norm)[:, None]
-    closed = np.concatenate([contour, contour[:, :1]], axis=1)
-    return np.round(closed * 256) / 256
+    closed: Floats = np.concatenate([contour, contour[:, :1]], axis=1)
+    closed = np.round(closed * 256)
+    closed /= 256
+    return closed
+
+
+def _blebs(cells: Cells, rows: NDArray[np.int64], strength: Floats, time_min: float) -> Floats:
+    """Round lobes that swell and shrink within minutes, with sharp notches between them."""
+    theta = DIRECTIONS[:-1]
+    lobes = np.zeros((len(rows), len(theta)))
+    for k, count in enumerate(_BLEB_LOBES):
+        phase = cells.mode_phase[rows, k] + 0.03 * time_min
+        swell = 0.5 + 0.5 * np.sin(5 * cells.mode_phase[rows, k + 2] + (0.35 + 0.1 * k) * time_min)
+        wave = np.abs(np.cos(0.5 * count * theta + phase[:, None])) - 0.64
+        uneven = 1 + 0.8 * np.cos(theta + 3 * phase[:, None])
+        lobes += 0.17 * swell[:, None] * wave * uneven
+    result: Floats = strength[:, None] * lobes
+    return result
 
 
 def radius_along(looks: Looks, index: NDArray[np.int64], angle: Floats) -> Floats:

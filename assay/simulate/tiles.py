@@ -6,7 +6,6 @@ or twice, the second time much later in looks but not in work.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -210,7 +209,7 @@ def _random_effectors(rng: np.random.Generator, adherent: bool) -> EffectorTrait
 
 
 def _random_optics(rng: np.random.Generator) -> OpticsTraits:
-    base: Any = OpticsTraits()
+    base = OpticsTraits()
     dim = {role: float(value * np.exp(rng.normal(-0.2, 0.8))) for role, value in base.signal_counts.items()}
     dim["brightfield"] = float(rng.uniform(1500, 12000))
     floor = {

@@ -42,6 +42,14 @@ class Death:
     evidence: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeathSurvey:
+    """The deaths of one role in one field, and the cells that were dead when first seen."""
+
+    deaths: tuple[Death, ...]  # ordered by track id
+    dead_from_start: frozenset[int]  # track ids; empty without a death dye
+
+
 def find_deaths(
     tracks: Tracks,
     measures: CellMeasures,
@@ -78,15 +86,47 @@ def find_deaths(
     Returns:
         Deaths ordered by track id; `death_id` counts from 1.
     """
+    survey = survey_deaths(
+        tracks,
+        measures,
+        death_channel=death_channel,
+        marker_channels=marker_channels,
+        background=background,
+        n_frames=n_frames,
+        masked_frames=masked_frames,
+        calibration=calibration,
+        min_probability=min_probability,
+        others=others,
+    )
+    return list(survey.deaths)
+
+
+def survey_deaths(
+    tracks: Tracks,
+    measures: CellMeasures,
+    *,
+    death_channel: Sequence[str],
+    marker_channels: Sequence[str],
+    background: Mapping[str, NDArray[np.float64]],
+    n_frames: int,
+    masked_frames: Collection[int],
+    calibration: Calibration,
+    min_probability: float,
+    others: CellMeasures | None = None,
+) -> DeathSurvey:
+    """Call the deaths as `find_deaths` does, and tell which cells were dead before the film saw them."""
     masked = frozenset(int(frame) for frame in masked_frames)
     film = Film(tracks=tracks, measures=measures, n_frames=n_frames, masked=masked, calibration=calibration)
     if n_frames - len(masked) < FEWEST_FRAMES or len(measures) == 0 or calibration.frame_min is None:
-        return []
+        return DeathSurvey(deaths=(), dead_from_start=frozenset())
     dyes = [dye_cue(film, name, background[name], others) for name in death_channel]
     supports = [marker_cue(film, name, background[name]) for name in marker_channels]
     supports += [shape_cue(film, SHRINK), shape_cue(film, ROUND), motion_cue(film)]
     log_odds, onset = _weigh(film, dyes, supports)
-    return _call(film, log_odds, onset, [*dyes, *supports], min_probability, has_dye=bool(dyes))
+    deaths = _call(film, log_odds, onset, [*dyes, *supports], min_probability, has_dye=bool(dyes))
+    raised = _strongest(dyes).starts_raised if dyes else np.zeros(len(tracks.tracks), dtype=np.bool_)
+    dead = frozenset(track.track_id for track, high in zip(tracks.tracks, raised, strict=True) if high)
+    return DeathSurvey(deaths=tuple(deaths), dead_from_start=dead)
 
 
 def _weigh(

@@ -1,0 +1,278 @@
+"""From events to the numbers of wells: deaths, kills with their interval, cytolysis, survival.
+
+Knows the events of all fields and the kinds of wells. The well is the unit; `conditions.py` compares wells.
+"""
+
+import math
+import zlib
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import expit, logit
+
+from assay.incidence import CAUSES, Incidence, aalen_johansen
+from assay.lag_model import FieldEvents, LagModel
+from assay.tracks import Track
+
+INTERVAL = 0.90
+
+_DRAWS = 4000
+_MISSED = 0.05  # deaths that are not found, share of all, as measured on simulated films (docs/events.md)
+_MISSED_FILMS = 20.0  # how firmly: the share varies between films as if counted on so many deaths
+_CREDIT_ERROR = 0.5  # sd of the common error of a film's credited shares, in log odds
+_END_CAUSE = {"divided": "divided", "left_field": "left", "lost": "lost"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FieldOutcome:
+    """One field's events with everything that a summary needs."""
+
+    events: FieldEvents
+    uncredited: Mapping[int, float]  # death id -> share that nobody gets
+    effectors: tuple[Track, ...]
+    first_valid_frame: int
+    last_valid_frame: int
+    dead_targets: AbstractSet[int] = frozenset()  # track ids of cells that were dead when first seen
+    dead_effectors: AbstractSet[int] = frozenset()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ControlDeaths:
+    """What dies without effectors: all target-only wells together."""
+
+    wells: tuple[str, ...]
+    deaths: float
+    alive: float
+
+    @property
+    def share(self) -> float:
+        """d0: dead share of the targets; NaN where there was none."""
+        total = self.deaths + self.alive
+        return self.deaths / total if total > 0 else math.nan
+
+
+def control_deaths(outcomes: Sequence[FieldOutcome]) -> ControlDeaths | None:
+    """Pool the target-only wells of a plate; None where there is none with a target."""
+    mine = [outcome for outcome in outcomes if outcome.events.kind == "target_only"]
+    deaths = math.fsum(_deaths(outcome) for outcome in mine)
+    alive = math.fsum(_alive_at_end(outcome) for outcome in mine)
+    if deaths + alive <= 0:
+        return None
+    wells = tuple(sorted({outcome.events.well for outcome in mine}))
+    return ControlDeaths(wells=wells, deaths=deaths, alive=alive)
+
+
+def summarise_well(
+    outcomes: Sequence[FieldOutcome],
+    *,
+    well: str,
+    condition: str | None,
+    kind: str | None,
+    model: LagModel,
+    control: ControlDeaths | None,
+    seed: int = 0,
+) -> dict[str, object]:
+    """Make the row of the wells table of one well from its fields that count.
+
+    The interval of kills is meant to hold the true number of effector-caused deaths of this film. What is not
+    known is drawn: whether each death is one, whether effectors caused it (with the error of the spontaneous
+    hazard and of the lag kernel, common to the well), and how many deaths were missed. The sampling of further
+    cells is not in it: that is the spread between wells.
+
+    Args:
+        outcomes: Fields of the well that count, at least one.
+        well: Name of the well.
+        condition: Name from the protocol.
+        kind: Kind of the condition.
+        model: The plate's lag model.
+        control: The plate's target-only wells; None without.
+        seed: Of the draws; the well's name is mixed in, so that the order of wells does not matter.
+    """
+    if min(outcome.last_valid_frame - outcome.first_valid_frame for outcome in outcomes) < 1:
+        return _row(outcomes, well, condition, kind, status="no_events", reason=_TOO_SHORT)
+    probability = np.array([d.probability for o in outcomes for d in o.events.deaths])
+    caused = np.array([1 - o.uncredited[d.death_id] for o in outcomes for d in o.events.deaths])
+    alive = math.fsum(_alive_at_end(outcome) for outcome in outcomes)
+    deaths, kills = float(probability.sum()), float((probability * caused).sum())
+    rng = np.random.default_rng([seed, zlib.crc32(well.encode())])
+    drawn_kills, drawn_deaths = _draw(rng, probability, caused, model)
+    low, high = _interval(drawn_kills, kills)
+    row = _row(outcomes, well, condition, kind, status="ok", reason=None)
+    row |= {"deaths": deaths, "kills": kills, "kills_low": low, "kills_high": high}
+    return row | _cytolysis(rng, deaths, alive, drawn_deaths, control)
+
+
+_TOO_SHORT = "a film of one frame has no contacts, deaths or kills"
+_UNKNOWN = (
+    "deaths",
+    "kills",
+    "kills_low",
+    "kills_high",
+    "cytolysis_percent",
+    "cytolysis_percent_low",
+    "cytolysis_percent_high",
+)
+
+
+def _row(
+    outcomes: Sequence[FieldOutcome],
+    well: str,
+    condition: str | None,
+    kind: str | None,
+    *,
+    status: str,
+    reason: str | None,
+) -> dict[str, object]:
+    targets = sum(_alive_at_start(o, o.events.targets, o.dead_targets) for o in outcomes)
+    effectors = sum(_alive_at_start(o, o.effectors, o.dead_effectors) for o in outcomes)
+    has_events = status == "ok"
+    contacts = sum(len(_live_contacts(outcome)) for outcome in outcomes)
+    return {
+        "well": well,
+        "condition": condition,
+        "kind": kind,
+        "status": status,
+        "reason": reason,
+        "n_fields": len(outcomes),
+        "n_targets": float(targets),
+        "n_effectors": float(effectors),
+        "measured_et_ratio": effectors / targets if targets else None,
+        "contacts": float(contacts) if has_events else None,
+    } | dict.fromkeys(_UNKNOWN)
+
+
+def _alive_at_start(outcome: FieldOutcome, tracks: Sequence[Track], dead: AbstractSet[int]) -> int:
+    frame = outcome.first_valid_frame
+    return sum(t.first_frame <= frame <= t.last_frame and t.track_id not in dead for t in tracks)
+
+
+def _live_contacts(outcome: FieldOutcome) -> list[int]:
+    """Contacts that began before the target's death."""
+    died = {death.track_id: death.frame for death in outcome.events.deaths}
+    return [
+        contact.contact_id
+        for contact in outcome.events.contacts
+        if contact.target_track_id not in outcome.dead_targets
+        and contact.first_frame <= died.get(contact.target_track_id, contact.first_frame)
+    ]
+
+
+def _deaths(outcome: FieldOutcome) -> float:
+    return math.fsum(death.probability for death in outcome.events.deaths)
+
+
+def _alive_at_end(outcome: FieldOutcome) -> float:
+    """Expected targets alive in the last valid frame."""
+    gone = {death.track_id: death.probability for death in outcome.events.deaths}
+    return math.fsum(
+        1.0 - gone.get(track.track_id, 0.0)
+        for track in outcome.events.targets
+        if track.last_frame >= outcome.last_valid_frame and track.track_id not in outcome.dead_targets
+    )
+
+
+def _draw(
+    rng: np.random.Generator, probability: NDArray[np.float64], caused: NDArray[np.float64], model: LagModel
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Draws of the true numbers of effector-caused and of all target deaths of the film."""
+    shape = (_DRAWS, len(probability))
+    tilt = np.log(rng.gamma(model.kill_deaths, size=_DRAWS) / model.kill_deaths)
+    tilt -= np.log(rng.gamma(model.h0_deaths, size=_DRAWS) / model.h0_deaths)
+    tilt += _CREDIT_ERROR * rng.standard_normal(_DRAWS)
+    by_effector = expit(logit(np.clip(caused, 0.0, 1.0))[None, :] + tilt[:, None])
+    real = rng.random(shape) < probability
+    killed = real & (rng.random(shape) < by_effector)
+    missed_share = rng.beta(_MISSED * _MISSED_FILMS, (1 - _MISSED) * _MISSED_FILMS, _DRAWS)
+    missed = missed_share / (1 - missed_share)
+    kills = killed.sum(axis=1) + rng.poisson(
+        missed * (killed.sum(axis=1) + 0.5 * (caused.mean() if len(caused) else 0.0))
+    )
+    deaths = real.sum(axis=1) + rng.poisson(missed * (real.sum(axis=1) + 0.5))
+    return kills.astype(np.float64), deaths.astype(np.float64)
+
+
+def _interval(draws: NDArray[np.float64], estimate: float) -> tuple[float, float]:
+    """The 90 % interval of the draws, widened where needed to hold the estimate."""
+    tail = (1 - INTERVAL) / 2
+    low, high = np.quantile(draws, [tail, 1 - tail])
+    return min(float(low), estimate), max(float(high), estimate)
+
+
+def _cytolysis(
+    rng: np.random.Generator,
+    deaths: float,
+    alive: float,
+    drawn_deaths: NDArray[np.float64],
+    control: ControlDeaths | None,
+) -> dict[str, object]:
+    if control is None:
+        return {"reason": "no cytolysis_percent: the plate has no target_only well to correct with"}
+    if deaths + alive <= 0:
+        return {"reason": "no cytolysis_percent: no target was dead or alive at the end"}
+    if control.share >= 1:
+        return {"reason": "no cytolysis_percent: all targets of the target_only wells died"}
+    drawn_control = np.minimum(rng.beta(control.deaths + 0.5, control.alive + 0.5, _DRAWS), 0.999)
+    total = np.maximum(deaths + alive, drawn_deaths)
+    value = corrected_percent(deaths / (deaths + alive), control.share)
+    low, high = _interval(corrected_percent(drawn_deaths / total, drawn_control), float(value))
+    return {
+        "cytolysis_percent": float(value),
+        "cytolysis_percent_low": low,
+        "cytolysis_percent_high": high,
+    }
+
+
+def corrected_percent(
+    share: float | NDArray[np.float64], control_share: float | NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """100 (d - d0) / (1 - d0): the dead share beyond what dies anyway. Source: Abbott 1925, J Econ Entomol 18:265."""
+    return np.asarray(100.0 * (np.asarray(share) - control_share) / (1.0 - np.asarray(control_share)))
+
+
+def target_ends(
+    outcomes: Sequence[FieldOutcome], *, censored: Sequence[str] = ("left", "lost")
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """When each target came into sight, when its life or our sight of it ended, and of what.
+
+    A death splits by its shares into killed and spontaneous; what its probability lacks to 1 is censored there.
+    A lost or left cell is censored when it was last seen. Cells dead when first seen are left out.
+
+    Args:
+        outcomes: Fields of one well.
+        censored: Ends that are not events; "divided" too where only death is asked for: its daughters go on.
+
+    Returns:
+        Entry and exit in minutes, and shares per cause of `CAUSES`, (N,), (N,) and (N, 5).
+    """
+    entry: list[float] = []
+    exits: list[float] = []
+    causes: list[NDArray[np.float64]] = []
+    for outcome in outcomes:
+        minutes = outcome.events.calibration.minutes
+        died = {death.track_id: death for death in outcome.events.deaths}
+        for track in outcome.events.targets:
+            death = died.get(track.track_id)
+            last = track.last_frame if death is None else death.frame
+            if track.track_id in outcome.dead_targets or last <= track.first_frame:
+                continue
+            shares = np.zeros(len(CAUSES))
+            if death is not None:
+                by_nobody = outcome.uncredited[death.death_id]
+                shares[:2] = death.probability * (1 - by_nobody), death.probability * by_nobody
+            elif (cause := _END_CAUSE.get(track.end)) is not None and cause not in censored:
+                shares[CAUSES.index(cause)] = 1.0
+            entry.append(minutes(track.first_frame))
+            exits.append(minutes(last))
+            causes.append(shares)
+    table = np.stack(causes) if causes else np.zeros((0, len(CAUSES)))
+    return np.array(entry), np.array(exits), table
+
+
+def well_incidence(
+    outcomes: Sequence[FieldOutcome], *, censored: Sequence[str] = ("left", "lost")
+) -> Incidence:
+    """Cumulative incidence of the ends of a well's targets, all its fields together."""
+    return aalen_johansen(*target_ends(outcomes, censored=censored))

@@ -1,0 +1,365 @@
+"""Film strips: one kill in a row of crops, so that a person can judge it in seconds.
+
+Effectors are yellow, targets red, the death dye cyan. Reads frames through functions that the caller gives.
+"""
+
+import base64
+import struct
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from markupsafe import Markup
+from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter
+from skimage.measure import find_contours
+
+from assay.columns import Table
+from assay.labels import CellRole, ChannelRole
+from assay.report.numbers import rows
+from assay.report.svg import drawing, line, tag, text
+from assay.stack import FieldId
+from assay.units import Calibration
+
+ReadFrames = Callable[[FieldId, Sequence[int]], NDArray[Any]]
+"""(field, frames) -> raw pixels (t, C, Y, X)."""
+ReadTracks = Callable[[FieldId, CellRole, Sequence[int]], NDArray[np.integer[Any]]]
+"""(field, role, frames) -> (t, Y, X) whose values are track ids."""
+
+COLOURS: dict[ChannelRole, tuple[float, float, float]] = {
+    "effector": (1.0, 0.85, 0.10),
+    "target": (1.0, 0.18, 0.22),
+    "nuclei": (0.45, 0.45, 1.0),
+    "death": (0.10, 0.95, 1.0),
+    "brightfield": (0.55, 0.55, 0.55),
+}
+_CROP_UM = 48.0
+_TILE = 128.0  # drawn size of a crop
+_GAP = 6.0
+
+Polygon = NDArray[np.float64]
+"""(N, 2) points (y, x) in units of the crop, 0 to 1."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StripFrame:
+    """One crop around the target."""
+
+    frame: int
+    minutes_from_death: float | None
+    composite: NDArray[np.uint8]  # (Y, X, 3)
+    death_dye: NDArray[np.uint8] | None  # (Y, X); None without such a channel
+    target_outline: tuple[Polygon, ...]
+    effector_outline: tuple[Polygon, ...]
+    note: str  # "contact begins", "death" or ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FilmStrip:
+    """One kill, from before the contact until after the death."""
+
+    field: FieldId
+    death_id: int
+    target_track_id: int
+    effector_track_id: int
+    probability: float  # that it is a death at all
+    share: float  # of the credited effector
+    uncredited_share: float
+    lag_min: float
+    for_review: bool  # among the least certain: a person should look
+    crop_um: float
+    frames: tuple[StripFrame, ...]
+
+
+def choose_kills(
+    tables: Mapping[str, Table], *, n_certain: int, n_uncertain: int
+) -> list[tuple[dict[str, Any], dict[str, Any], bool]]:
+    """Pick kills to show: the most certain, from as many wells as possible, then the least certain.
+
+    Certainty is P(death) x share of the top effector. Returns (row of deaths, row of kills, for_review).
+    """
+    top: dict[tuple[str, int, int], dict[str, Any]] = {}
+    for kill in rows(tables.get("kills")):
+        key = (str(kill["well"]), int(kill["field"]), int(kill["death_id"]))
+        if key not in top or kill["share"] > top[key]["share"]:
+            top[key] = kill
+    scored = []
+    for death in rows(tables.get("deaths")):
+        key = (str(death["well"]), int(death["field"]), int(death["death_id"]))
+        if death["role"] == "target" and key in top:
+            scored.append((-float(death["probability"]) * float(top[key]["share"]), key, death, top[key]))
+    scored.sort(key=lambda entry: entry[:2])
+    turn: dict[str, int] = {}
+    ranked = []
+    for rank, entry in enumerate(scored):
+        well = entry[1][0]
+        ranked.append((turn.get(well, 0), rank, entry))
+        turn[well] = turn.get(well, 0) + 1
+    ranked.sort(key=lambda one: one[:2])
+    certain = [entry for _, _, entry in ranked[:n_certain]]
+    rest = [entry for entry in scored if entry[1] not in {one[1] for one in certain}]
+    chosen = [(death, kill, False) for _, _, death, kill in certain]
+    return chosen + [(death, kill, True) for _, _, death, kill in rest[::-1][:n_uncertain]]
+
+
+def film_strips(
+    tables: Mapping[str, Table],
+    *,
+    read: ReadFrames,
+    read_tracks: ReadTracks,
+    channels: Mapping[ChannelRole, Sequence[int]],
+    calibration_of: Callable[[FieldId], Calibration],
+    n_certain: int = 4,
+    n_uncertain: int = 2,
+    n_frames: int = 7,
+) -> list[FilmStrip]:
+    """Cut the strips of a few kills. Holds one full frame in memory at a time."""
+    contacts = {
+        (str(c["well"]), int(c["field"]), int(c["contact_id"])): c for c in rows(tables.get("contacts"))
+    }
+    lengths = {(str(f["well"]), int(f["field"])): int(f["n_frames"]) for f in rows(tables.get("fields"))}
+    masked = {
+        (str(f["well"]), int(f["field"])): _parse_ranges(f["masked_frames"])
+        for f in rows(tables.get("fields"))
+    }
+    strips = []
+    for death, kill, for_review in choose_kills(tables, n_certain=n_certain, n_uncertain=n_uncertain):
+        field = FieldId(str(death["well"]), int(death["field"]))
+        where = (field.well, field.field)
+        contact = contacts.get((*where, int(kill["contact_id"])))
+        first = int(contact["first_frame"]) if contact is not None else int(death["frame"])
+        frames = pick_frames(
+            first, int(death["frame"]), lengths[where], n_frames, masked.get(where, frozenset())
+        )
+        cut = _cut(field, death, kill, frames, first, read, read_tracks, channels, calibration_of(field))
+        strips.append(
+            FilmStrip(
+                field=field,
+                death_id=int(death["death_id"]),
+                target_track_id=int(kill["target_track_id"]),
+                effector_track_id=int(kill["effector_track_id"]),
+                probability=float(death["probability"]),
+                share=float(kill["share"]),
+                uncredited_share=float(death["uncredited_share"]),
+                lag_min=float(kill["lag_min"]),
+                for_review=for_review,
+                crop_um=_CROP_UM,
+                frames=tuple(cut),
+            )
+        )
+    return strips
+
+
+def pick_frames(
+    contact: int, death: int, n_frames: int, n_wanted: int, masked: frozenset[int] = frozenset()
+) -> list[int]:
+    """Frames before the contact, at its beginning, on the way, at the death and after it; no masked ones."""
+    usable = [frame for frame in range(n_frames) if frame not in masked]
+    lag = max(death - contact, 1)
+    wishes: list[float] = [death, contact, contact - max(1, lag // 4), death + max(1, lag // 4), death - 1]
+    wishes += [(contact + death) / 2, death + max(2, lag // 2), contact + lag / 4, contact + 3 * lag / 4]
+    wishes += [death + step for step in range(1, n_wanted)] + [contact - step for step in range(1, n_wanted)]
+    chosen: set[int] = set()
+    for wish in wishes:
+        near = min(usable, key=lambda frame: (abs(frame - wish), frame), default=None)
+        if near is not None and abs(near - wish) < 1 and len(chosen) < n_wanted:
+            chosen.add(near)
+    return sorted(chosen)
+
+
+def draw_strip(strip: FilmStrip) -> Markup:
+    """The strip as one drawing: crops with outlines, times and a scale bar."""
+    has_dye = any(frame.death_dye is not None for frame in strip.frames)
+    n_rows = 2 if has_dye else 1
+    width = len(strip.frames) * (_TILE + _GAP) - _GAP
+    height = 18 + n_rows * (_TILE + _GAP) + 18
+    parts: list[Markup] = []
+    for index, frame in enumerate(strip.frames):
+        x = index * (_TILE + _GAP)
+        if frame.note:
+            parts.append(text(x + _TILE / 2, 11, frame.note, f"strip-note {frame.note.split()[0]}", "middle"))
+        parts.append(_picture(frame.composite, x, 18))
+        parts += [_outline(polygon, x, 18, "outline-target") for polygon in frame.target_outline]
+        parts += [_outline(polygon, x, 18, "outline-effector") for polygon in frame.effector_outline]
+        if has_dye and frame.death_dye is not None:
+            parts.append(_picture(frame.death_dye, x, 18 + _TILE + _GAP))
+            parts += [
+                _outline(polygon, x, 18 + _TILE + _GAP, "outline-target") for polygon in frame.target_outline
+            ]
+        parts.append(text(x + _TILE / 2, height - 5, _time_words(frame), "tick", "middle"))
+    bar = 10.0 / strip.crop_um * _TILE
+    parts.append(line(8, 18 + _TILE - 9, 8 + bar, 18 + _TILE - 9, "scale-bar"))
+    parts.append(text(8, 18 + _TILE - 14, "10 µm", "scale-text"))
+    if has_dye:
+        parts.append(text(8, 18 + _TILE + _GAP + 14, "death dye", "scale-text"))
+    label = (
+        f"Film strip of the death of target {strip.target_track_id} by effector {strip.effector_track_id} "
+        f"in {strip.field}, frames {', '.join(str(frame.frame) for frame in strip.frames)}"
+    )
+    return drawing(*parts, width=width, height=height, label=label, class_="film")
+
+
+def png(image: NDArray[np.uint8]) -> bytes:
+    """Write (Y, X) grey or (Y, X, 3) colour pixels as a PNG without dates or comments."""
+    height, width = image.shape[:2]
+    lines = np.zeros((height, 1 + image[0].size), dtype=np.uint8)  # each line begins with filter 0
+    lines[:, 1:] = image.reshape(height, -1)
+    header = struct.pack(">IIBBBBB", width, height, 8, 2 if image.ndim == 3 else 0, 0, 0, 0)
+    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(lines.tobytes(), 6)), (b"IEND", b""))
+    body = b"".join(
+        struct.pack(">I", len(d)) + k + d + struct.pack(">I", zlib.crc32(k + d)) for k, d in chunks
+    )
+    return b"\x89PNG\r\n\x1a\n" + body
+
+
+def compose(
+    crop: NDArray[np.floating[Any]],
+    channels: Mapping[ChannelRole, Sequence[int]],
+    windows: NDArray[np.float64],
+) -> NDArray[np.uint8]:
+    """Blend channels (C, Y, X) into colours; `windows` (C, 2) gives what is black and what is full."""
+    colour = np.zeros((*crop.shape[1:], 3))
+    shows_cells = any(role in channels for role in ("effector", "target", "nuclei"))
+    for role, numbers in channels.items():
+        if role == "brightfield" and shows_cells:
+            continue  # it would wash out the cells
+        for channel in numbers:
+            colour += _window(crop[channel], windows[channel])[..., None] * np.array(COLOURS[role])
+    return np.round(255 * np.clip(colour, 0, 1)).astype(np.uint8)
+
+
+def _cut(
+    field: FieldId,
+    death: Mapping[str, Any],
+    kill: Mapping[str, Any],
+    frames: Sequence[int],
+    contact_frame: int,
+    read: ReadFrames,
+    read_tracks: ReadTracks,
+    channels: Mapping[ChannelRole, Sequence[int]],
+    calibration: Calibration,
+) -> list[StripFrame]:
+    crops, masks, backgrounds = [], [], []
+    centre: tuple[float, float] | None = None
+    order = sorted(frames, key=lambda frame: (abs(frame - int(death["frame"])), frame))
+    found: dict[int, tuple[float, float]] = {}
+    for frame in order:  # from the death outwards: the target is surely there
+        target = read_tracks(field, "target", [frame])[0] == int(kill["target_track_id"])
+        if target.any():
+            found[frame] = tuple(np.argwhere(target).mean(axis=0).tolist())
+    for frame in frames:
+        near = min(found, key=lambda other: (abs(other - frame), other), default=None)
+        centre = found[near] if near is not None else None
+        image = read(field, [frame])[0].astype(np.float32)
+        backgrounds.append(_background(image))
+        window = _place(centre, image.shape[1:], calibration)
+        crops.append(_crop(image, window))
+        masks.append(
+            {
+                role: _crop(read_tracks(field, role, [frame]), window)[0] == int(kill[f"{role}_track_id"])
+                for role in ("target", "effector")
+            }
+        )
+    windows = _windows(np.stack(crops), np.stack(backgrounds))
+    dyes = channels.get("death", ())
+    return [
+        StripFrame(
+            frame=frame,
+            minutes_from_death=_minutes(frame - int(death["frame"]), calibration),
+            composite=compose(crop, channels, windows),
+            death_dye=np.round(255 * _window(crop[dyes[0]], windows[dyes[0]])).astype(np.uint8)
+            if dyes
+            else None,
+            target_outline=_contours(mask["target"]),
+            effector_outline=_contours(mask["effector"]),
+            note="death"
+            if frame == int(death["frame"])
+            else "contact begins"
+            if frame == contact_frame
+            else "",
+        )
+        for frame, crop, mask in zip(frames, crops, masks, strict=True)
+    ]
+
+
+def _background(image: NDArray[np.float32]) -> NDArray[np.float64]:
+    """(C, 2): median and noise of each channel over the whole frame."""
+    sample = image[:, ::4, ::4].reshape(image.shape[0], -1)
+    median = np.median(sample, axis=1)
+    return np.stack([median, 1.4826 * np.median(np.abs(sample - median[:, None]), axis=1)], axis=1)
+
+
+def _windows(crops: NDArray[np.float32], backgrounds: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(C, 2): one window a channel for the whole strip, so that a rising dye is seen to rise."""
+    low = np.median(backgrounds[..., 0], axis=0) + np.median(backgrounds[..., 1], axis=0)
+    high = np.percentile(crops, 99.7, axis=(0, 2, 3))
+    least = 12 * np.median(backgrounds[..., 1], axis=0)  # noise must not be blown up to look like signal
+    return np.stack([low, np.maximum(high, low + np.maximum(least, 1e-6))], axis=1)
+
+
+def _window(pixels: NDArray[np.floating[Any]], window: NDArray[np.float64]) -> NDArray[np.float64]:
+    scaled = np.clip((pixels.astype(np.float64) - window[0]) / (window[1] - window[0]), 0, 1)
+    return np.asarray(scaled**0.8)
+
+
+def _place(
+    centre: tuple[float, float] | None, shape: tuple[int, ...], calibration: Calibration
+) -> tuple[int, int, int, int]:
+    """(top, left, height, width) of the crop in pixels; it may reach over the edge of the image."""
+    height, width = (max(8, round(_CROP_UM / size)) for size in calibration.pixel_um)
+    y, x = centre if centre is not None else (shape[0] / 2, shape[1] / 2)
+    return round(y - height / 2), round(x - width / 2), height, width
+
+
+def _crop(image: NDArray[Any], window: tuple[int, int, int, int]) -> NDArray[Any]:
+    top, left, height, width = window
+    out = np.zeros((*image.shape[:-2], height, width), dtype=image.dtype)
+    y0, y1 = max(top, 0), min(top + height, image.shape[-2])
+    x0, x1 = max(left, 0), min(left + width, image.shape[-1])
+    if y1 > y0 and x1 > x0:
+        out[..., y0 - top : y1 - top, x0 - left : x1 - left] = image[..., y0:y1, x0:x1]
+    return out
+
+
+def _contours(mask: NDArray[np.bool_]) -> tuple[Polygon, ...]:
+    if not mask.any():
+        return ()
+    smooth = gaussian_filter(np.pad(mask.astype(np.float64), 1), 0.7)
+    scale = np.array(mask.shape, dtype=np.float64)
+    return tuple((contour - 0.5) / scale for contour in find_contours(smooth, 0.5))
+
+
+def _picture(image: NDArray[np.uint8], x: float, y: float) -> Markup:
+    data = "data:image/png;base64," + base64.b64encode(png(image)).decode("ascii")
+    return tag("image", href=data, x=x, y=y, width=_TILE, height=_TILE, preserveAspectRatio="none")
+
+
+def _outline(polygon: Polygon, x: float, y: float, class_: str) -> Markup:
+    inside = np.clip(polygon, 0.0, 1.0) * _TILE
+    return tag(
+        "polygon", points=" ".join(f"{x + px:.1f},{y + py:.1f}" for py, px in inside.tolist()), class_=class_
+    )
+
+
+def _time_words(frame: StripFrame) -> str:
+    if frame.minutes_from_death is None:
+        return f"frame {frame.frame}"
+    if frame.minutes_from_death == 0:
+        return "0 min"
+    sign = "+" if frame.minutes_from_death > 0 else "−"
+    return f"{sign}{abs(frame.minutes_from_death):g} min"
+
+
+def _minutes(frames: int, calibration: Calibration) -> float | None:
+    return None if calibration.frame_min is None else round(calibration.minutes(frames), 2)
+
+
+def _parse_ranges(words: Any) -> frozenset[int]:
+    frames: set[int] = set()
+    for part in str(words or "").split(","):
+        if part:
+            first, _, last = part.partition("-")
+            frames.update(range(int(first), int(last or first) + 1))
+    return frozenset(frames)

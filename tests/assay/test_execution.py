@@ -1,0 +1,86 @@
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from assay.errors import ImageError, StorageError
+from assay.execution import Engine, Outcome, Task, available_cores, open_engine
+from assay.stack import FieldId
+
+
+def _double(number: int) -> int:
+    return 2 * number
+
+
+def _fail() -> None:
+    raise ImageError("well B02, field 0: frame 3 is torn.")
+
+
+def _disk_full() -> None:
+    raise StorageError("no space left")
+
+
+def _die_once(mark: Path) -> int:
+    if not mark.exists():
+        mark.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return 7
+
+
+def task(number: int) -> Task:
+    return Task(unit=f"unit {number}", field=FieldId("B02", 0), call=_double, arguments=(number,))
+
+
+@pytest.fixture(scope="module")
+def engines() -> Iterator[dict[int, Engine]]:
+    """In this process, and two Dask workers that all tests share."""
+    with open_engine(1) as here, open_engine(2) as dask:
+        yield {1: here, 2: dask}
+
+
+def run(engine: Engine, *tasks: Task) -> dict[str, Outcome]:
+    return {outcome.task.unit: outcome for outcome in engine.run(tasks)}
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_every_task_ends_and_a_mendable_error_stops_no_other(engines: dict[int, Engine], workers: int):
+    broken = Task(unit="broken", field=FieldId("B02", 0), call=_fail, arguments=())
+    outcomes = run(engines[workers], task(0), broken, *(task(n) for n in range(1, 20)))
+    assert outcomes["broken"].error == "well B02, field 0: frame 3 is torn."
+    assert [outcomes[f"unit {n}"].value for n in range(20)] == [2 * n for n in range(20)]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_full_disk_stops_everything(engines: dict[int, Engine], workers: int):
+    full = Task(unit="full", field=None, call=_disk_full, arguments=())
+    with pytest.raises(StorageError, match="no space left"):
+        run(engines[workers], full)
+
+
+def test_a_worker_that_is_killed_is_replaced_and_its_task_done_again(
+    engines: dict[int, Engine], tmp_path: Path
+):
+    fatal = Task(unit="fatal", field=None, call=_die_once, arguments=(tmp_path / "died",))
+    assert run(engines[2], fatal)["fatal"].value == 7
+
+
+def test_no_task_is_no_work(engines: dict[int, Engine]):
+    assert run(engines[1]) == run(engines[2]) == {}
+
+
+def test_tasks_run_in_other_processes(engines: dict[int, Engine]):
+    here = Task(unit="pid", field=None, call=os.getpid, arguments=())
+    assert run(engines[2], here)["pid"].value != os.getpid()
+    assert run(engines[1], here)["pid"].value == os.getpid()
+
+
+def test_the_time_of_a_task_is_its_own(engines: dict[int, Engine]):
+    slow = Task(unit="slow", field=None, call=time.sleep, arguments=(0.05,))
+    assert 0.05 <= run(engines[1], slow)["slow"].seconds < 1.0
+
+
+def test_there_is_at_least_one_core():
+    assert available_cores() >= 1

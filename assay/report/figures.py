@@ -13,6 +13,7 @@ from assay.report.svg import drawing, line, polygon, polyline, tag, text, ticks
 
 N_COLOURS = 6
 """Colours for sample conditions, `c1` to `c6` of the style sheet; further conditions begin again."""
+_STRIP_MARGIN = 14.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +58,7 @@ def interval_strip(
     value: float, low: float, high: float, *, axis: Sequence[float], class_: str, width: float = 240.0
 ) -> Markup:
     """A dot with its interval on a shared axis, for one row of a table."""
-    height, left, right = 22.0, 8.0, width - 8.0
+    height, left, right = 22.0, _STRIP_MARGIN, width - _STRIP_MARGIN
 
     def x_of(amount: float) -> float:
         share = (amount - axis[0]) / (axis[-1] - axis[0])
@@ -76,14 +77,14 @@ def interval_strip(
 
 def axis_strip(axis: Sequence[float], *, width: float = 240.0) -> Markup:
     """The numbers below (or above) a column of `interval_strip`s."""
-    left, right = 8.0, width - 8.0
+    left, right = _STRIP_MARGIN, width - _STRIP_MARGIN
     parts = [
         text(
             left + (tick - axis[0]) / (axis[-1] - axis[0]) * (right - left),
             11,
             number(tick, _decimals(axis)),
             "tick",
-            "start" if tick == axis[0] else "end" if tick == axis[-1] else "middle",
+            "middle",
         )
         for tick in axis
     ]

@@ -78,36 +78,41 @@ def control_note(tables: Mapping[str, Table]) -> str | None:
 
 
 def left_out(tables: Mapping[str, Table], protocol: Protocol) -> list[LeftOut]:
-    """Everything that does not count, in plate order: wells, fields, frames, wells that never came."""
+    """Everything that does not count: wells, fields and frames, and wells that never came.
+
+    What has the same status and reason stands together; a field that fell with its well is not said twice.
+    """
     wells = rows(tables.get("wells"))
-    found = []
-    gone = set()
+    found: dict[tuple[str, str, str], list[str]] = {}
     for well in wells:
         if well["status"] in ("failed", "excluded"):
-            gone.add(well["well"])
-            found.append(LeftOut(what=f"well {well['well']}", status=well["status"], reason=_reason(well)))
+            found.setdefault(("well", well["status"], _reason(well)), []).append(str(well["well"]))
         elif well["condition"] is None and protocol.conditions:
-            text = "stands in no condition of the protocol: it is in the table of wells, but in no mean"
-            found.append(LeftOut(what=f"well {well['well']}", status="unassigned", reason=text))
+            text = "no condition of the protocol names it: it is in the table of wells, but in no mean"
+            found.setdefault(("well", "unassigned", text), []).append(str(well["well"]))
+    fallen = {name for (_, status, _), names in found.items() if status != "unassigned" for name in names}
+    told = {(name, key[2]) for key, names in found.items() for name in names}
     for field in rows(tables.get("fields")):
-        where = f"well {field['well']}, field {field['field']}"
-        if field["status"] != "ok":
-            found.append(LeftOut(what=where, status=field["status"], reason=_reason(field)))
-        elif field["n_masked_frames"] > 0:
-            masked, all_frames = int(field["n_masked_frames"]), int(field["n_frames"])
-            text = (
-                f"{count(masked, 'frame')} of {all_frames} without a usable image: {field['masked_frames']}"
-            )
-            found.append(LeftOut(what=where, status="masked", reason=text))
+        where, masked = f"{field['well']} field {field['field']}", int(field["n_masked_frames"])
+        if field["status"] != "ok" and (field["well"], _reason(field)) not in told:
+            found.setdefault(("", str(field["status"]), _reason(field)), []).append(where)
+        elif field["status"] == "ok" and masked > 0 and field["well"] not in fallen:
+            text = f"{count(masked, 'frame')} of {field['n_frames']} without a usable image: {field['masked_frames']}"
+            found.setdefault(("", "masked", text), []).append(where)
     known = {well["well"] for well in wells}
     for condition in protocol.conditions:
+        text = f"named in the protocol ({condition.name}), but not analysed"
         for name in condition.wells:
             if name not in known:
-                text = f"named in the protocol ({condition.name}), but not analysed"
-                found.append(LeftOut(what=f"well {name}", status="missing", reason=text))
-    return sorted(found, key=lambda entry: (_ORDER.index(entry.status), entry.what))
+                found.setdefault(("well", "missing", text), []).append(name)
+    entries = [
+        LeftOut(what=_together(noun, names), status=status, reason=reason)
+        for (noun, status, reason), names in found.items()
+    ]
+    return sorted(entries, key=lambda entry: (_ORDER.index(entry.status), entry.what))
 
 
+_SHOWN = 12  # names in one entry
 _ORDER = ("failed", "excluded", "missing", "unassigned", "masked")
 
 
@@ -122,7 +127,7 @@ def well_numbers(well: Mapping[str, Any]) -> str:
 
 def _sentence(row: Mapping[str, Any]) -> str:
     value = number(row["kills_per_100_targets"])
-    words = f"{row['condition']}: {value} of 100 targets were killed by effectors"
+    words = f"With {row['condition']}, effectors killed {value} of 100 targets"
     low, high = row["kills_per_100_targets_low"], row["kills_per_100_targets_high"]
     words += f" (90 % interval {number(low)} to {number(high)})" if is_known(low) and is_known(high) else ""
     if is_known(row["difference_to_control"]):
@@ -148,3 +153,9 @@ def _without_conditions(wells: list[dict[str, Any]]) -> list[str]:
 
 def _reason(row: Mapping[str, Any]) -> str:
     return str(row["reason"] or "no reason was recorded")
+
+
+def _together(noun: str, names: list[str]) -> str:
+    shown = ", ".join(sorted(names)[:_SHOWN])
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return f"{noun}{'s' if len(names) > 1 else ''} {shown}{more}" if noun else f"{shown}{more}"

@@ -43,6 +43,7 @@ from assay.report.svg import ticks
 
 FOLD_ABOVE = 24
 """Longer lists are folded up on the screen, except in the version for printing."""
+_WELL_STRIP = 130.0
 _SHOWN_IN_LIST = 12  # entries of a long list in the provenance
 
 
@@ -102,6 +103,7 @@ def render_report(
     style = files("assay.report").joinpath("page.css").read_text(encoding="utf-8")
     conditions, wells = rows(tables.get("conditions")), rows(tables.get("wells"))
     classes = colour_classes(_conditions_in_order(conditions, wells, curves))
+    letters = condition_letters(list(classes))
     no_events = findings.is_without_events(tables)
     context = {
         "title": title,
@@ -112,10 +114,10 @@ def render_report(
         "control_note": findings.control_note(tables),
         "no_events": findings.NO_EVENTS if no_events else None,
         "left_out": findings.left_out(tables, protocol),
-        "conditions": _condition_rows(conditions, classes),
+        "conditions": _condition_rows(conditions, classes, letters),
         "curve_figure": incidence_figure(curves, classes) if curves else None,
-        "plate": _plate(wells, classes, no_events),
-        "wells": _well_rows(wells, classes),
+        "plate": _plate(wells, classes, letters, no_events),
+        "wells": _well_rows(wells, classes, letters),
         "strips": [_strip(strip) for strip in strips],
         "lags": _lags(tables),
         "fields": _field_rows(tables),
@@ -160,7 +162,9 @@ def _facts(
     return facts
 
 
-def _condition_rows(conditions: Sequence[Mapping[str, Any]], classes: Mapping[str, str]) -> dict[str, Any]:
+def _condition_rows(
+    conditions: Sequence[Mapping[str, Any]], classes: Mapping[str, str], letters: Mapping[str, str]
+) -> dict[str, Any]:
     names = ("kills_per_100_targets", "kills_per_100_targets_low", "kills_per_100_targets_high")
     axis = _axis([float(row[name]) for row in conditions for name in names if is_known(row[name])])
     shown = []
@@ -171,6 +175,7 @@ def _condition_rows(conditions: Sequence[Mapping[str, Any]], classes: Mapping[st
         shown.append(
             {
                 "name": row["condition"],
+                "letter": letters[str(row["condition"])],
                 "kind": row["kind"],
                 "class": classes[str(row["condition"])],
                 "n_wells": int(row["n_wells"]),
@@ -192,7 +197,9 @@ def _axis(values: Sequence[float]) -> list[float]:
     return ticks(min([0.0, *values]), max([1.0, *values]), about=4)
 
 
-def _well_rows(wells: Sequence[Mapping[str, Any]], classes: Mapping[str, str]) -> dict[str, Any]:
+def _well_rows(
+    wells: Sequence[Mapping[str, Any]], classes: Mapping[str, str], letters: Mapping[str, str]
+) -> dict[str, Any]:
     rates = [kills_per_100(well) for well in wells]
     axis = _axis([value for rate in rates for value in rate if is_known(value)])
     shown = []
@@ -203,6 +210,7 @@ def _well_rows(wells: Sequence[Mapping[str, Any]], classes: Mapping[str, str]) -
             {
                 "well": well["well"],
                 "condition": well["condition"] or UNKNOWN,
+                "letter": letters.get(str(well["condition"])),
                 "kind": well["kind"],
                 "class": class_,
                 "status": well["status"],
@@ -214,23 +222,29 @@ def _well_rows(wells: Sequence[Mapping[str, Any]], classes: Mapping[str, str]) -
                 "deaths": number(well["deaths"]),
                 "kills": interval(well["kills"], well["kills_low"], well["kills_high"]),
                 "rate": interval(*rate),
-                "strip": interval_strip(*rate, axis=axis, class_=class_, width=140.0),
+                "strip": interval_strip(*rate, axis=axis, class_=class_, width=_WELL_STRIP),
                 "cytolysis": interval(*cytolysis),
                 "why": findings.well_numbers(well),
                 "reason": well["reason"],
             }
         )
-    return {"rows": shown, "axis": axis_strip(axis, width=140.0)}
+    return {
+        "rows": shown,
+        "axis": axis_strip(axis, width=_WELL_STRIP),
+        "many_fields": any(row["n_fields"] > 1 for row in shown),
+    }
 
 
 def _plate(
-    wells: Sequence[Mapping[str, Any]], classes: Mapping[str, str], no_events: bool
+    wells: Sequence[Mapping[str, Any]],
+    classes: Mapping[str, str],
+    letters: Mapping[str, str],
+    no_events: bool,
 ) -> dict[str, Any] | None:
     if len(wells) < 2:
         return None
     names = list(dict.fromkeys(str(well["condition"]) for well in wells if well["condition"] is not None))
-    letters = condition_letters([name for name in classes if name in names])
-    legend = [(letter, name, classes[name]) for name, letter in letters.items()]
+    legend = [(letter, name, classes[name]) for name, letter in letters.items() if name in names]
     return {
         "layout": layout_map(wells, letters, classes) if names else None,
         "result": result_map(wells, counts_only=no_events),
@@ -273,7 +287,7 @@ def _lags(tables: Mapping[str, Table]) -> dict[str, Any] | None:
         "figure": lag_figure(lag, weight),
         "n": number(float(weight.sum())),
         "median": minutes(weighted_median(lag, weight)),
-        "middle_half": f"{minutes(quartiles[0])} to {minutes(quartiles[1])}",
+        "middle_half": f"{minutes(quartiles[0])} and {minutes(quartiles[1])}",
     }
 
 

@@ -13,12 +13,13 @@ from typing import Any, Literal
 import numpy as np
 import zarr
 from numcodecs import Blosc, Zstd
+from numpy.typing import NDArray
 from zarr.codecs import BloscCodec, Crc32cCodec, ZstdCodec
 
 from assay.io.layout import ArrayLayout
 
 Content = Literal["image", "labels"]
-_CONFIG = {"write_empty_chunks": True, "order": "C"}
+_CONFIG: Any = {"write_empty_chunks": True, "order": "C"}
 
 
 def make_group(root: Path, path: str, attributes: Mapping[str, Any], *, zarr_format: Literal[2, 3]) -> None:
@@ -76,7 +77,18 @@ def make_array(
 
 def open_for_writing(root: Path, path: str) -> Any:
     """Open an array to write whole shards into it."""
-    return zarr.open_array(str(root), path=path, mode="r+", config=_CONFIG)
+    array = zarr.open_array(str(root), path=path, mode="r+")
+    return array.with_config(_CONFIG)  # `config=` on opening is forgotten by zarr 3.1
+
+
+def write_frames(root: Path, array: Any, first_frame: int, frames: NDArray[Any]) -> None:
+    """Write whole shards in place of what is there; the caller has checked that they are whole.
+
+    The old files go first, because zarr reads a shard before it writes it and stumbles over a torn one.
+    """
+    for file in files_of(root, array, first_frame, len(frames)):
+        file.unlink(missing_ok=True)
+    array[first_frame : first_frame + len(frames)] = frames
 
 
 def file_shape(array: Any) -> tuple[int, ...]:

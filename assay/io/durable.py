@@ -83,6 +83,26 @@ def write_whole(path: Path, data: bytes) -> None:
         sync_folder(path.parent)
 
 
+@contextmanager
+def made_whole(folder: Path) -> Iterator[Path]:
+    """Make a folder under another name and rename it when all of it is there.
+
+    Raises:
+        StorageError: The disk refuses.
+    """
+    making = folder.with_name(f".{folder.name}.making")
+    with disk_refusals(folder.name, folder.parent):
+        shutil.rmtree(making, ignore_errors=True)
+        making.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            yield making
+            making.rename(folder)
+        except BaseException:
+            shutil.rmtree(making, ignore_errors=True)
+            raise
+        sync_folder(folder.parent)
+
+
 def sync_files(paths: Iterable[Path]) -> None:
     """Return only when these files, and the folders that name them, are on the disk.
 

@@ -94,9 +94,9 @@ def full_windows(n_channels: int, dtype: np.dtype[Any]) -> list[tuple[float, flo
 
 
 def multiscales_block(
-    axes: str, *, calibration: Calibration, levels: int, ngff: Ngff, name: str, method: str
+    axes: str, *, calibration: Calibration, levels: int, ngff: Ngff, name: str, method: str, shrink: int = 1
 ) -> list[dict[str, Any]]:
-    """Axes, units and the scale of each pyramid level; level 0 is full size.
+    """Axes, units and the scale of each pyramid level; level 0 has pixels `shrink` times the calibration's.
 
     A film without frame interval has a time axis without unit, which says that nothing is known.
     """
@@ -110,8 +110,8 @@ def multiscales_block(
         size = {
             "t": 1.0 if calibration.frame_min is None else calibration.frame_min * 60,
             "c": 1.0,
-            "y": calibration.pixel_um[0] * 2**level,
-            "x": calibration.pixel_um[1] * 2**level,
+            "y": calibration.pixel_um[0] * shrink * 2**level,
+            "x": calibration.pixel_um[1] * shrink * 2**level,
         }
         scale = {"type": "scale", "scale": [float(size[axis]) for axis in axes]}
         datasets.append({"path": str(level), "coordinateTransformations": [scale]})

@@ -28,7 +28,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from assay.errors import ImageError, ShapeError
 from assay.io import chunks
-from assay.io.durable import disk_refusals, sync_disk
+from assay.io.durable import disk_refusals, made_whole, sync_disk
 from assay.io.image_groups import UNFINISHED, ImagePlan, Shape, make_plate, per_field, require_possible
 from assay.io.layout import pyramid_shapes, require_whole_shards
 from assay.io.metadata import BLOCK, Ngff
@@ -99,9 +99,9 @@ class PlateWriter:
         writer = cls(path, by_field, is_plate=form == "plate")
         plan = ImagePlan(pixel_type, tuple(channel_names), channel_roles or {}, channel_colours or {}, ngff)
         calibrations = per_field(fields, calibration)
-        with disk_refusals("the plate", path):
+        with made_whole(path) as making:
             if form == "plate":
-                make_plate(path, list(by_field), name=name or path.stem, ngff=ngff)
+                make_plate(making, list(by_field), name=name or path.stem, ngff=ngff)
             for field, shape in by_field.items():
                 record = {
                     "frames_declared": shape[0],
@@ -112,7 +112,7 @@ class PlateWriter:
                 }
                 if form == "image":
                     record[UNFINISHED] = True
-                plan.make_image(path, writer._group(field), shape, calibrations[field], record)
+                plan.make_image(making, writer._group(field), shape, calibrations[field], record)
         return writer
 
     @property
@@ -157,7 +157,7 @@ class PlateWriter:
                 first = first_frame + start
                 for level in range(len(pyramid_shapes(array.shape))):
                     block = half_image(block) if level else block
-                    self._array(field, level)[first : first + len(block)] = block
+                    chunks.write_frames(self.path, self._array(field, level), first, block)
 
     def mark_missing(self, field: FieldId, frames: Collection[int]) -> None:
         """Record frames found to be missing while writing; `close` of this writer puts it down."""

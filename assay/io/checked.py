@@ -1,0 +1,259 @@
+"""Reading arrays without ever inventing a pixel.
+
+zarr reads a chunk that is not there as zeros, without a word. In a killing assay that is every cell gone at
+once, so each block that comes back black is looked up again, and a damaged chunk is named.
+"""
+
+import math
+import os
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+
+from assay.errors import ImageError
+from assay.io import chunks
+from assay.io.guard import require_no_way_out, require_safe_array
+
+_DECODING_ERRORS = (
+    RuntimeError,
+    ValueError,
+    TypeError,
+    OSError,
+    EOFError,
+    LookupError,
+    ArithmeticError,
+    zlib.error,
+)
+_OFFSET = np.dtype("<u8")
+_ABSENT = np.iinfo(np.uint64).max
+
+
+class CheckedArray:
+    """One array of an image, opened read-only; frames and channels come first, whatever its axes.
+
+    Args:
+        root: The store.
+        path: The array inside it.
+        where: "well B03, field 0", for messages.
+        axes: Its axes in order, of t, c, z, y and x; a z of size 1 is dropped.
+    """
+
+    def __init__(self, root: Path, path: str, *, where: str, axes: str) -> None:
+        self.where, self.path, self.axes = where, path, axes
+        self._root = Path(root)
+        self._names: tuple[str, ...] = ()
+        folder = self._root / path
+        require_safe_array(folder, f"{where}, {path}")
+        require_no_way_out(self._root, folder, where)
+        try:
+            self.array: Any = zarr.open_array(str(root), path=path, mode="r")
+        except _DECODING_ERRORS as error:
+            raise ImageError(f"{where}: the array {path} cannot be opened ({_first_line(error)}).") from error
+        if self.array.ndim != len(axes):
+            raise ImageError(
+                f"{where}: the array {path} has {self.array.ndim} axes, its metadata says {axes!r}."
+            )
+        self.fill = self.array.metadata.fill_value
+        if self.fill is None:
+            self.fill = self.array.dtype.type(0)
+        self._witness: Any = None
+        self._present: dict[Path, NDArray[np.bool_] | None] = {}
+
+    def name_channels(self, names: Sequence[str]) -> None:
+        """Channel names, for messages."""
+        self._names = tuple(names)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of the pixels, in this machine's byte order."""
+        native: np.dtype[Any] = self.array.dtype.newbyteorder("=")
+        return native
+
+    def size(self, axis: str) -> int:
+        """Size along an axis; 1 where the array does not have it."""
+        return int(self.array.shape[self.axes.index(axis)]) if axis in self.axes else 1
+
+    def read(self, frames: Sequence[int], channels: Sequence[int] | None) -> NDArray[Any]:
+        """Read whole planes: (frames, channels, Y, X), or (frames, Y, X) where `channels` is None.
+
+        Raises:
+            ImageError: A chunk is damaged, or was never written.
+        """
+        plane = (self.size("y"), self.size("x"))
+        wanted = [0] if channels is None else list(channels)
+        block = np.empty((len(frames), len(wanted), *plane), self.dtype)
+        for run_frames, run_slice in _runs(frames):
+            for run_channels, channel_slice in _runs(wanted):
+                block[run_frames, run_channels] = self._read_run(run_slice, channel_slice)
+        return block[:, 0] if channels is None else block
+
+    def absent_frames(self) -> frozenset[int]:
+        """Frames of which a chunk is not there, found from the files' names and shard indexes alone."""
+        t_axis = self.axes.find("t")
+        absent: set[int] = set()
+        for place in product(*(range(n) for n in self._grid(self.array.chunks))):
+            frames = self._frames_of(place, t_axis)
+            if not absent.issuperset(frames) and not self._is_there(place):
+                absent.update(frames)
+        return frozenset(absent)
+
+    def _read_run(self, frames: slice, channels: slice) -> NDArray[Any]:
+        """One contiguous run, checked, in the order t, c, y, x."""
+        selection = tuple(
+            frames
+            if axis == "t"
+            else channels
+            if axis == "c"
+            else slice(0, 1)
+            if axis == "z"
+            else slice(0, size)
+            for axis, size in zip(self.axes, self.array.shape, strict=True)
+        )
+        try:
+            block = np.asarray(self.array[selection])
+        except _DECODING_ERRORS as error:
+            raise self._damage(selection, error) from error
+        self._require_present(selection, block)
+        order = [self.axes.index(axis) for axis in "tcyx" if axis in self.axes]
+        rest = [axis for axis in range(block.ndim) if axis not in order]
+        moved = block.transpose((*rest, *order)).reshape([block.shape[axis] for axis in order])
+        for position, axis in enumerate("tcyx"):
+            if axis not in self.axes:
+                moved = np.expand_dims(moved, position)
+        return moved.astype(self.dtype, copy=False)
+
+    def _require_present(self, selection: tuple[slice, ...], block: NDArray[Any]) -> None:
+        for part, inside in self._chunk_parts(selection):
+            values = block[inside]
+            if self._is_fill(values.flat[0]) and self._is_fill(values).all() and not self._was_written(part):
+                raise ImageError(
+                    f"{self._name(part)}: the chunk {self._chunk_name(part)} was never written or was deleted. It "
+                    "would read as black, which looks like every cell gone. Restore it, or set [input] "
+                    'missing_chunks = "mask" to leave such frames out. If the program that wrote the plate leaves '
+                    "out black chunks, write it again with empty chunks kept."
+                )
+
+    def _is_fill(self, values: Any) -> Any:
+        return np.isnan(values) if self.fill != self.fill else values == self.fill
+
+    def _was_written(self, part: tuple[slice, ...]) -> bool:
+        """Read a black part again as if absent chunks held another value: what stays black is on the disk."""
+        if self._witness is None:
+            other = self.array.dtype.type(0 if self.fill != self.fill or self.fill else 1)
+            inner = self.array.async_array
+            metadata = replace(inner.metadata, fill_value=other)
+            witness = type(inner)(metadata=metadata, store_path=inner.store_path, config=inner.config)
+            self._witness = zarr.Array(witness)
+        try:
+            return bool(self._is_fill(np.asarray(self._witness[part])).all())
+        except _DECODING_ERRORS as error:
+            raise self._damage(part, error) from error
+
+    def _chunk_parts(
+        self, selection: tuple[slice, ...]
+    ) -> Iterator[tuple[tuple[slice, ...], tuple[slice, ...]]]:
+        """Cut a selection along the chunks: (where in the array, where in the block)."""
+        cuts = []
+        for wanted, size in zip(selection, self.array.chunks, strict=True):
+            edges = range(wanted.start // size * size, wanted.stop, size)
+            cuts.append([slice(max(edge, wanted.start), min(edge + size, wanted.stop)) for edge in edges])
+        for part in product(*cuts):
+            inside = tuple(
+                slice(piece.start - wanted.start, piece.stop - wanted.start)
+                for piece, wanted in zip(part, selection, strict=True)
+            )
+            yield part, inside
+
+    def _damage(self, selection: tuple[slice, ...], error: Exception) -> ImageError:
+        """Find the chunk that cannot be read, and name it."""
+        for part, _ in self._chunk_parts(selection):
+            try:
+                self.array[part]
+            except _DECODING_ERRORS as cause:
+                return ImageError(
+                    f"{self._name(part)}: the chunk {self._chunk_name(part)} is damaged ({_first_line(cause)}). "
+                    "Restore it from a copy, or exclude the field."
+                )
+        return ImageError(f"{self._name(selection)}: {self.path} cannot be read ({_first_line(error)}).")
+
+    def _name(self, part: tuple[slice, ...]) -> str:
+        """Well, field, frame and channel of a part of the array."""
+        places = dict(zip(self.axes, part, strict=True))
+        name = self.where
+        if "t" in places:
+            first, last = places["t"].start, places["t"].stop - 1
+            name += f", frame {first}" if first == last else f", frames {first} to {last}"
+        if "c" in places and places["c"].stop - places["c"].start == 1 and self._names:
+            name += f", channel {self._names[places['c'].start]}"
+        return name
+
+    def _chunk_name(self, part: tuple[slice, ...]) -> str:
+        place = [piece.start // size for piece, size in zip(part, chunks.file_shape(self.array), strict=True)]
+        return f"{self.path}/{self.array.metadata.encode_chunk_key(tuple(place))}"
+
+    def _grid(self, step: Sequence[int]) -> list[int]:
+        return [math.ceil(size / part) for size, part in zip(self.array.shape, step, strict=True)]
+
+    def _frames_of(self, place: tuple[int, ...], t_axis: int) -> range:
+        if t_axis < 0:
+            return range(1)
+        step = self.array.chunks[t_axis]
+        return range(place[t_axis] * step, min((place[t_axis] + 1) * step, self.array.shape[t_axis]))
+
+    def _is_there(self, place: tuple[int, ...]) -> bool:
+        part = tuple(
+            slice(index * step, index * step + 1)
+            for index, step in zip(place, self.array.chunks, strict=True)
+        )
+        file = self._root / self._chunk_name(part)
+        if file not in self._present:
+            self._present[file] = self._index_of(file) if file.is_file() else None
+        index = self._present[file]
+        if index is None or self.array.shards is None:
+            return index is not None
+        inside = tuple(i % n for i, n in zip(place, index.shape, strict=True))
+        return bool(index[inside])
+
+    def _index_of(self, file: Path) -> NDArray[np.bool_]:
+        """Which chunks of a shard are there, from the table at its end."""
+        if self.array.shards is None:
+            return np.ones(1, bool)
+        grid = [shard // chunk for shard, chunk in zip(self.array.shards, self.array.chunks, strict=True)]
+        size = math.prod(grid) * 16
+        codec = self.array.metadata.codecs[0].to_dict()["configuration"]
+        names = [c["name"] for c in codec["index_codecs"]]
+        trailer = {("bytes",): 0, ("bytes", "crc32c"): 4}.get(tuple(names))
+        if (
+            trailer is None
+            or codec.get("index_location", "end") != "end"
+            or file.stat().st_size < size + trailer
+        ):
+            raise ImageError(
+                f"{self.where}: the shard {file.name} of {self.path} has no readable index of its chunks."
+            )
+        with file.open("rb") as shard:
+            shard.seek(-(size + trailer), os.SEEK_END)
+            offsets = np.frombuffer(shard.read(size), _OFFSET).reshape(*grid, 2)
+        present: NDArray[np.bool_] = offsets[..., 0] != _ABSENT
+        return present
+
+
+def _runs(numbers: Sequence[int]) -> Iterator[tuple[slice, slice]]:
+    """Cut numbers into runs of consecutive ones: (place in the list, the run itself)."""
+    start = 0
+    for end in range(1, len(numbers) + 1):
+        if end == len(numbers) or numbers[end] != numbers[end - 1] + 1:
+            yield slice(start, end), slice(numbers[start], numbers[end - 1] + 1)
+            start = end
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0][:160] if lines else type(error).__name__

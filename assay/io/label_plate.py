@@ -1,0 +1,395 @@
+"""Label images of a plate: one per field and role, written by whole shards.
+
+Serves the frame labels in RESULTS/work (value = label in its own frame, no preview) and RESULTS/labels.zarr
+(value = track_id), which is an OME-Zarr plate of its own with a small preview image, so that it opens in any
+viewer without the raw data.
+
+    labels = LabelPlate.create(
+        results / "labels.zarr",
+        fields=plate.fields,
+        shapes={field: (T, Y, X)},                 # or one (T, Y, X) for all
+        calibration=calibration,                   # or one each
+        preview_channels=("CTDR", "GFP"),          # () for private labels without preview
+    )
+    step = labels.shard_frames(field)
+    labels.write(field, "target", 0, track_ids[:step])              # (t, Y, X), whole shards
+    labels.write_preview(field, 0, images[:step])                   # (t, C, Y, X), full size; made small here
+    files = labels.files_of(field, "target", 0)                     # for the ledger
+    labels.close()                                                  # driver, at the end
+    labels = LabelPlate.open(results / "labels.zarr")               # workers, readers
+    labels.read(field, "target", [0, 1])                            # (2, Y, X) uint32
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from assay.errors import ImageError, ShapeError
+from assay.io import chunks
+from assay.io.checked import CheckedArray
+from assay.io.durable import disk_refusals, made_whole, sync_disk
+from assay.io.image_groups import UNFINISHED, make_plate, per_field
+from assay.io.layout import ArrayLayout, array_layout, pyramid_shapes, require_whole_shards, shard_frames_of
+from assay.io.metadata import (
+    BLOCK,
+    channel_colours,
+    full_windows,
+    image_attributes,
+    label_attributes,
+    labels_attributes,
+    multiscales_block,
+    omero_block,
+)
+from assay.io.pyramid import half_image, half_labels
+from assay.labels import CELL_ROLES, CellRole, ChannelRole
+from assay.stack import FieldId
+from assay.units import Calibration
+
+LABEL_DTYPE = np.dtype(np.uint32)
+PREVIEW_PX = 256
+FrameShape = tuple[int, int, int]
+_FOLDERS: dict[CellRole, str] = {"effector": "effectors", "target": "targets"}
+
+
+class LabelPlate:
+    """Label images of all fields; may be sent to other processes, which write other shards."""
+
+    def __init__(
+        self, path: Path, shapes: Mapping[FieldId, FrameShape], *, preview_shrink: Mapping[FieldId, int]
+    ) -> None:
+        self.path = Path(path)
+        self._shapes = dict(shapes)
+        self._shrink = dict(preview_shrink)
+        self._arrays: dict[str, Any] = {}
+
+    @classmethod
+    def create(
+        cls,
+        path: Path | str,
+        *,
+        fields: Sequence[FieldId],
+        shapes: FrameShape | Mapping[FieldId, FrameShape],
+        calibration: Calibration | Mapping[FieldId, Calibration],
+        preview_channels: Sequence[str] = (),
+        preview_roles: Mapping[str, ChannelRole] | None = None,
+        preview_windows: Mapping[str, tuple[float, float]] | None = None,
+        preview_dtype: Any = np.uint16,
+        pyramid: bool = True,
+        name: str = "labels",
+    ) -> Self:
+        """Make all groups, arrays and metadata.
+
+        Args:
+            path: A folder that does not exist yet.
+            fields: Every field.
+            shapes: (T, Y, X) of the images, one for all fields or one each.
+            calibration: One for all fields or one each.
+            preview_channels: Names of the preview's channels; none makes no preview and no plate metadata.
+            preview_roles: Channel name -> role, which gives its colour.
+            preview_windows: Channel name -> (start, end) to display; all values where left out.
+            preview_dtype: Type of the preview's pixels, that of the images.
+            pyramid: Whether to add smaller levels for viewers.
+            name: Name of the plate.
+
+        Raises:
+            ImageError: `path` exists.
+            StorageError: The disk refuses.
+        """
+        path = Path(path)
+        if path.exists():
+            raise ImageError(f"{path} exists already. Choose another name, or delete it first.")
+        by_field: dict[FieldId, FrameShape] = per_field(fields, shapes)
+        calibrations: dict[FieldId, Calibration] = per_field(fields, calibration)
+        shrink = {f: _shrink_factor(shape) if preview_channels else 0 for f, shape in by_field.items()}
+        plate = cls(path, by_field, preview_shrink=shrink)
+        preview = _Preview(
+            preview_channels, preview_roles or {}, preview_windows or {}, np.dtype(preview_dtype)
+        )
+        with made_whole(path) as making:
+            if preview_channels:
+                make_plate(making, list(by_field), name=name, ngff="0.5")
+            else:
+                chunks.make_group(making, "", {BLOCK: {UNFINISHED: True}}, zarr_format=3)
+            record = {str(f): {"shape": list(by_field[f]), "shrink": shrink[f]} for f in by_field}
+            _update_block(making, {"fields": [[f.well, f.field, *record[str(f)].values()] for f in by_field]})
+            for field, shape in by_field.items():
+                if preview_channels:
+                    levels = len(pyramid_shapes(shape)) if pyramid else 1
+                    preview.make(making, field, shape, calibrations[field], levels=levels)
+                _make_label_images(making, field, shape, calibrations[field], pyramid=pyramid)
+        return plate
+
+    @classmethod
+    def open(cls, path: Path | str) -> Self:
+        """Open label images that exist, finished or not.
+
+        Raises:
+            ImageError: There are none, or they are not ours.
+        """
+        path = Path(path)
+        block = _block_of(path)
+        try:
+            rows = [
+                (FieldId(well, field), tuple(shape), shrink) for well, field, shape, shrink in block["fields"]
+            ]
+        except (KeyError, TypeError, ValueError) as error:
+            raise ImageError(f"{path} holds no label images of killassay.") from error
+        return cls(path, {f: s for f, s, _ in rows}, preview_shrink={f: k for f, _, k in rows})
+
+    @property
+    def fields(self) -> tuple[FieldId, ...]:
+        """Fields, sorted."""
+        return tuple(sorted(self._shapes))
+
+    @property
+    def finished(self) -> bool:
+        """Whether `close` was reached."""
+        return UNFINISHED not in _block_of(self.path)
+
+    def shape(self, field: FieldId) -> FrameShape:
+        """(T, Y, X) of a field."""
+        return self._shapes[field]
+
+    def shard_frames(self, field: FieldId) -> int:
+        """How many frames are written together."""
+        return shard_frames_of(self._shapes[field], itemsize=LABEL_DTYPE.itemsize, sharded=True)
+
+    def shard_starts(self, field: FieldId) -> range:
+        """First frame of each shard."""
+        return range(0, self._shapes[field][0], self.shard_frames(field))
+
+    def write(
+        self, field: FieldId, role: CellRole, first_frame: int, labels: NDArray[np.integer[Any]]
+    ) -> None:
+        """Write a run of whole shards of one role.
+
+        Args:
+            field: Where it belongs.
+            role: "effector" or "target".
+            first_frame: Frame of `labels[0]`; a multiple of `shard_frames(field)`.
+            labels: (t, Y, X) of 0 to 2^32 - 1; t a multiple of `shard_frames(field)`, or less at the film's end.
+
+        Raises:
+            ShapeError: The frames are not whole shards, or of another shape or type.
+            StorageError: The disk refuses.
+        """
+        where = f"{field}, {_FOLDERS[role]}"
+        self._require_fitting(where, field, first_frame, labels.shape)
+        if labels.dtype.kind not in "iu":
+            raise ShapeError(f"{where}: labels must be whole numbers, got {labels.dtype}.")
+        if labels.size and (labels.min() < 0 or labels.max() > np.iinfo(LABEL_DTYPE).max):
+            raise ShapeError(f"{where}: labels must lie from 0 to {np.iinfo(LABEL_DTYPE).max}.")
+        with disk_refusals(where, self.path):
+            for start in range(0, len(labels), self.shard_frames(field)):
+                block = labels[start : start + self.shard_frames(field)].astype(LABEL_DTYPE, copy=False)
+                for level, path in enumerate(self._levels(field, role)):
+                    block = half_labels(block) if level else block
+                    chunks.write_frames(self.path, self._writable(path), first_frame + start, block)
+
+    def write_preview(self, field: FieldId, first_frame: int, images: NDArray[Any]) -> None:
+        """Make a run of whole shards small and write it into the preview.
+
+        Args:
+            field: Where it belongs.
+            first_frame: Frame of `images[0]`; a multiple of `shard_frames(field)`.
+            images: (t, C, Y, X) at full size, channels as declared.
+
+        Raises:
+            ShapeError: The frames are not whole shards, or of another shape.
+            StorageError: The disk refuses.
+        """
+        if not self._shrink[field]:
+            raise ImageError(f"{field}: these label images were made without a preview.")
+        self._require_fitting(str(field), field, first_frame, (images.shape[0], *images.shape[2:]))
+        small = _shrink(images, self._shrink[field])
+        with disk_refusals(f"{field}, preview", self.path):
+            for level, path in enumerate(self._preview_levels(field)):
+                small = half_image(small) if level else small
+                chunks.write_frames(self.path, self._writable(path), first_frame, small)
+
+    def read(self, field: FieldId, role: CellRole, frames: Sequence[int]) -> NDArray[np.uint32]:
+        """Read label images: (len(frames), Y, X).
+
+        Raises:
+            ImageError: A chunk is damaged or was never written.
+        """
+        path = self._levels(field, role)[0]
+        key = f"checked {path}"
+        if key not in self._arrays:
+            self._arrays[key] = CheckedArray(self.path, path, where=f"{field}, {_FOLDERS[role]}", axes="tyx")
+        array: CheckedArray = self._arrays[key]
+        return array.read(list(frames), None).astype(LABEL_DTYPE, copy=False)
+
+    def files_of(
+        self, field: FieldId, role: CellRole, first_frame: int, frames: int | None = None
+    ) -> list[Path]:
+        """Files of all levels that hold a run of frames (one shard where `frames` is left out)."""
+        wanted = frames or self.shard_frames(field)
+        files: list[Path] = []
+        for path in self._levels(field, role):
+            files += chunks.files_of(self.path, self._writable(path), first_frame, wanted)
+        return files
+
+    def preview_files_of(self, field: FieldId, first_frame: int, frames: int | None = None) -> list[Path]:
+        """Files of the preview that hold a run of frames."""
+        wanted = frames or self.shard_frames(field)
+        files: list[Path] = []
+        for path in self._preview_levels(field):
+            files += chunks.files_of(self.path, self._writable(path), first_frame, wanted)
+        return files
+
+    def close(self) -> None:
+        """Take the mark of an unfinished plate off; the ledger knows what was written."""
+        with disk_refusals("the label images", self.path):
+            sync_disk(self.path)
+            _update_block(self.path, {UNFINISHED: None})
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_arrays": {}}
+
+    def _levels(self, field: FieldId, role: CellRole) -> list[str]:
+        return self._levels_of(field, f"{field.path}/labels/{_FOLDERS[role]}")
+
+    def _preview_levels(self, field: FieldId) -> list[str]:
+        return self._levels_of(field, field.path)
+
+    def _levels_of(self, field: FieldId, group: str) -> list[str]:
+        if field not in self._shapes:
+            raise ImageError(f"{field} has no label images in {self.path.name}.")
+        paths = [f"{group}/{level}" for level in range(len(pyramid_shapes(self._shapes[field])))]
+        return [path for path in paths if path == f"{group}/0" or (self.path / path).is_dir()]
+
+    def _writable(self, path: str) -> Any:
+        if path not in self._arrays:
+            self._arrays[path] = chunks.open_for_writing(self.path, path)
+        return self._arrays[path]
+
+    def _require_fitting(self, where: str, field: FieldId, first_frame: int, shape: tuple[int, ...]) -> None:
+        n_frames, *plane = self._shapes[field]
+        if len(shape) != 3 or list(shape[1:]) != plane:
+            raise ShapeError(
+                f"{where}: expected frames of {plane[0]} x {plane[1]} pixels, got shape {shape}."
+            )
+        require_whole_shards(
+            where,
+            n_frames=n_frames,
+            shard_frames=self.shard_frames(field),
+            first_frame=first_frame,
+            written=shape[0],
+        )
+
+
+class _Preview:
+    """The small images that let labels be looked at without the raw data."""
+
+    def __init__(
+        self,
+        names: Sequence[str],
+        roles: Mapping[str, ChannelRole],
+        windows: Mapping[str, tuple[float, float]],
+        dtype: np.dtype[Any],
+    ) -> None:
+        colours = channel_colours(names, roles=roles, colours={})
+        full = full_windows(len(names), dtype)
+        shown = [windows.get(name, whole) for name, whole in zip(names, full, strict=True)]
+        self.names, self.dtype = tuple(names), dtype
+        self.omero = omero_block(names, colours=colours, windows=shown, dtype=dtype)
+
+    def make(
+        self, root: Path, field: FieldId, shape: FrameShape, calibration: Calibration, *, levels: int
+    ) -> None:
+        """One preview image, of as many levels as its labels have (validators ask for it)."""
+        shrink = _shrink_factor(shape)
+        multiscales = multiscales_block(
+            "tcyx",
+            calibration=calibration,
+            levels=levels,
+            ngff="0.5",
+            name="preview",
+            method="mean",
+            shrink=shrink,
+        )
+        record = {"preview_of_px": list(shape[1:]), "shrink": shrink}
+        attributes = image_attributes(multiscales=multiscales, omero=self.omero, block=record, ngff="0.5")
+        chunks.make_group(root, field.path, attributes, zarr_format=3)
+        step = shard_frames_of(shape, itemsize=LABEL_DTYPE.itemsize, sharded=True)
+        small = tuple(math.ceil(size / shrink) for size in shape[1:])
+        for level in range(levels):
+            channels = len(self.names)  # one shard holds all: the preview is small, files are dear
+            layout = ArrayLayout(
+                shape=(shape[0], channels, *small), chunks=(1, 1, *small), shards=(step, channels, *small)
+            )
+            chunks.make_array(
+                root,
+                f"{field.path}/{level}",
+                layout,
+                dtype=self.dtype,
+                axes="tcyx",
+                content="image",
+                zarr_format=3,
+            )
+            small = tuple(math.ceil(size / 2) for size in small)
+
+
+def _make_label_images(
+    root: Path, field: FieldId, shape: FrameShape, calibration: Calibration, *, pyramid: bool
+) -> None:
+    names = [_FOLDERS[role] for role in CELL_ROLES]
+    chunks.make_group(root, f"{field.path}/labels", labels_attributes(names, ngff="0.5"), zarr_format=3)
+    shapes = pyramid_shapes(shape) if pyramid else [shape]
+    step = shard_frames_of(shape, itemsize=LABEL_DTYPE.itemsize, sharded=True)
+    for name in names:
+        multiscales = multiscales_block(
+            "tyx", calibration=calibration, levels=len(shapes), ngff="0.5", name=name, method="nearest"
+        )
+        group = f"{field.path}/labels/{name}"
+        chunks.make_group(root, group, label_attributes(multiscales=multiscales, ngff="0.5"), zarr_format=3)
+        for level, level_shape in enumerate(shapes):
+            layout = array_layout(level_shape, itemsize=LABEL_DTYPE.itemsize, sharded=True, shard_frames=step)
+            chunks.make_array(
+                root,
+                f"{group}/{level}",
+                layout,
+                dtype=LABEL_DTYPE,
+                axes="tyx",
+                content="labels",
+                zarr_format=3,
+            )
+
+
+def _shrink_factor(shape: FrameShape) -> int:
+    factor = 1
+    while max(shape[1:]) > PREVIEW_PX * factor:
+        factor *= 2
+    return factor
+
+
+def _shrink(images: NDArray[Any], factor: int) -> NDArray[Any]:
+    """Mean over factor x factor pixels; edges are repeated."""
+    extra = [(0, 0), (0, 0), *((0, -size % factor) for size in images.shape[2:])]
+    padded = np.pad(images, extra, mode="edge") if any(e for _, e in extra) else images
+    t, c, height, width = padded.shape
+    parts = padded.reshape(t, c, height // factor, factor, width // factor, factor)
+    mean: Any = parts.mean(axis=(3, 5), dtype=np.float64)
+    small: NDArray[Any] = (mean if images.dtype.kind == "f" else np.floor(mean + 0.5)).astype(images.dtype)
+    return small
+
+
+def _block_of(path: Path) -> dict[str, Any]:
+    try:
+        block = chunks.attributes_of(path, "")[BLOCK]
+    except (OSError, KeyError, ValueError) as error:
+        raise ImageError(f"{path} holds no label images of killassay ({type(error).__name__}).") from error
+    return dict(block)
+
+
+def _update_block(path: Path, values: Mapping[str, Any]) -> None:
+    """Set entries of our own block; None removes."""
+    attributes = chunks.attributes_of(path, "")
+    block = {**attributes[BLOCK], **values}
+    attributes[BLOCK] = {key: value for key, value in block.items() if value is not None}
+    chunks.set_attributes(path, "", attributes)

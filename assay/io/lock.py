@@ -1,0 +1,110 @@
+"""One run at a time in a folder: a small file that says who works there.
+
+A lock whose owner died on this machine is taken over; of an owner on another machine nothing is known, so it
+counts as alive.
+"""
+
+import json
+import os
+import platform
+import socket
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from assay.errors import ResultsError
+
+
+def take_lock(file: Path, folder: Path) -> dict[str, Any]:
+    """Write the lock and return what it says.
+
+    Args:
+        file: The lock.
+        folder: What it locks, for messages.
+
+    Raises:
+        ResultsError: Somebody else holds it.
+        OSError: The disk refuses.
+    """
+    ours = {
+        "pid": os.getpid(),
+        "host": socket.gethostname(),
+        "started": _started(os.getpid()),
+        "since": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    with _one_taker(folder):
+        owner = _owner(file)
+        if owner is not None and _may_live(owner):
+            raise ResultsError(
+                f"{folder} is in use by pid {owner.get('pid', '?')} on {owner.get('host', '?')} since "
+                f"{owner.get('since', '?')}. Wait until it ends; if it is surely dead, delete {file}."
+            )
+        file.unlink(missing_ok=True)
+        with file.open("x", encoding="utf-8") as stream:
+            json.dump(ours, stream)
+            stream.flush()
+            os.fsync(stream.fileno())
+    return ours
+
+
+def release_lock(file: Path, ours: Mapping[str, Any]) -> None:
+    """Remove the lock if it is still ours."""
+    if _owner(file) == ours:
+        file.unlink(missing_ok=True)
+
+
+@contextmanager
+def _one_taker(folder: Path) -> Iterator[None]:
+    """Keep two runs of this machine from taking over the same dead lock at once; the kernel ends it with us."""
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        yield
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):  # some network disks know no locks
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _owner(file: Path) -> dict[str, Any] | None:
+    """Who holds the lock; None where nobody does, empty where it is torn."""
+    try:
+        return dict(json.loads(file.read_bytes()))
+    except FileNotFoundError:
+        return None
+    except (ValueError, TypeError):
+        return {}
+
+
+def _may_live(owner: Mapping[str, Any]) -> bool:
+    if not owner:
+        return False  # torn: whoever wrote it died doing so
+    if owner.get("host") != socket.gethostname():
+        return True
+    pid = owner.get("pid")
+    if not isinstance(pid, int) or pid <= 0:
+        return False
+    if platform.system() == "Windows":
+        return True  # asking would end the process there
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    started = owner.get("started")
+    return started is None or _started(pid) is None or started == _started(pid)
+
+
+def _started(pid: int) -> str | None:
+    """When a process began, to tell it from a later one of the same number; None where unknown."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[19]
+    except (OSError, IndexError):
+        return None

@@ -1,0 +1,203 @@
+"""The RESULTS folder: where everything of a run lies, who works in it, and which plate it belongs to.
+
+Files only; knows no images.
+
+    results = Results.create_or_open(out, plate_name=plate.name, plate_identity=plate.identity())
+    with results.lock():                       # one run at a time
+        if not results.ledger.is_done("link", "B02_0", key):
+            file = write_table(results.tables, "tracks", tracks)
+            results.ledger.commit("link", "B02_0", key, [file])
+        results.write_protocol(protocol.to_toml())
+        results.write_provenance({...})
+    results = Results.open(out)                # for status, report, review
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from assay.errors import ResultsError
+from assay.io.durable import disk_refusals, require_free_space, write_whole
+from assay.io.ledger import Ledger
+from assay.io.lock import release_lock, take_lock
+
+_MARK = "results.json"
+_FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Results:
+    """One RESULTS folder."""
+
+    path: Path
+    plate_name: str
+    plate_identity: str
+    plate_path: str
+
+    @classmethod
+    def create_or_open(
+        cls, path: Path | str, *, plate_name: str, plate_identity: str, plate_path: str = ""
+    ) -> "Results":
+        """Make the folder, or go on in one that belongs to this plate.
+
+        Args:
+            path: RESULTS; may exist if it is empty or of an earlier run on this plate.
+            plate_name: Name of the plate, for people.
+            plate_identity: From `Plate.identity`.
+            plate_path: Where the plate lies; may change between runs.
+
+        Raises:
+            ResultsError: The folder belongs to another plate, or holds other things.
+            StorageError: The disk refuses.
+        """
+        path = Path(path)
+        if (path / _MARK).is_file():
+            return _of_this_plate(cls.open(path), plate_name, plate_identity, plate_path)
+        if path.exists() and (not path.is_dir() or any(not e.name.startswith(".") for e in path.iterdir())):
+            raise ResultsError(
+                f"{path} exists and is no RESULTS folder of killassay, so nothing is written into it. "
+                "Choose another folder for --out."
+            )
+        results = cls(path=path, plate_name=plate_name, plate_identity=plate_identity, plate_path=plate_path)
+        with disk_refusals("the RESULTS folder", path):
+            for folder in (results.tables, results.work, results.review, path / "ledger"):
+                folder.mkdir(parents=True, exist_ok=True)
+        results._write_mark()
+        return results
+
+    @classmethod
+    def open(cls, path: Path | str) -> "Results":
+        """Open a folder that exists.
+
+        Raises:
+            ResultsError: It is no RESULTS folder.
+        """
+        path = Path(path)
+        try:
+            values = json.loads((path / _MARK).read_bytes())
+            version = values["format"]
+            plate = values["plate"]
+            opened = cls(
+                path=path,
+                plate_name=plate["name"],
+                plate_identity=plate["identity"],
+                plate_path=plate["path"],
+            )
+        except (OSError, ValueError, LookupError, TypeError) as error:
+            raise ResultsError(
+                f"{path} is no RESULTS folder of killassay ({_MARK} is missing or damaged). "
+                "`killassay run PLATE.zarr --protocol P.toml --out RESULTS` makes one."
+            ) from error
+        if version != _FORMAT:
+            raise ResultsError(
+                f"{path} was written by another version of killassay (format {version}, expected {_FORMAT}). "
+                "Choose another folder for --out."
+            )
+        return opened
+
+    @property
+    def tables(self) -> Path:
+        """Folder of the result tables."""
+        return self.path / "tables"
+
+    @property
+    def work(self) -> Path:
+        """Folder of what is kept for resume; private."""
+        return self.path / "work"
+
+    @property
+    def review(self) -> Path:
+        """Folder of the review logs."""
+        return self.path / "review"
+
+    @property
+    def labels(self) -> Path:
+        """The plate of label images."""
+        return self.path / "labels.zarr"
+
+    @property
+    def report(self) -> Path:
+        """The HTML report."""
+        return self.path / "report.html"
+
+    @property
+    def protocol_file(self) -> Path:
+        """Every setting that was used."""
+        return self.path / "protocol.toml"
+
+    @property
+    def provenance_file(self) -> Path:
+        """Versions, model, device, times, status of each field."""
+        return self.path / "provenance.json"
+
+    @property
+    def ledger(self) -> Ledger:
+        """What is done."""
+        return Ledger(self.path / "ledger", base=self.path)
+
+    def write_protocol(self, text: str) -> None:
+        """Keep the settings that were used, as TOML."""
+        write_whole(self.protocol_file, text.encode())
+
+    def write_provenance(self, values: Mapping[str, Any]) -> None:
+        """Keep how the results came about."""
+        write_whole(self.provenance_file, (json.dumps(values, indent=2, sort_keys=True) + "\n").encode())
+
+    def read_provenance(self) -> dict[str, Any]:
+        """How the results came about; empty where nothing was written yet.
+
+        Raises:
+            ResultsError: The file is damaged.
+        """
+        try:
+            return dict(json.loads(self.provenance_file.read_bytes()))
+        except FileNotFoundError:
+            return {}
+        except (OSError, ValueError, TypeError) as error:
+            raise ResultsError(f"{self.provenance_file} is damaged. Run the same command again.") from error
+
+    def require_space(self, needed_bytes: int) -> None:
+        """Refuse to begin a run that the disk cannot hold.
+
+        Raises:
+            StorageError: Less is free.
+        """
+        require_free_space(self.path, needed_bytes, "this run")
+
+    @contextmanager
+    def lock(self, name: str = "run") -> Iterator[None]:
+        """Keep a second run out. A lock left by a run that died on this machine is taken over.
+
+        Args:
+            name: Runs that do disjoint parts take different names.
+
+        Raises:
+            ResultsError: Another run works here.
+        """
+        file = self.path / f".{name}.lock"
+        with disk_refusals("the lock", self.path):
+            ours = take_lock(file, self.path)
+        try:
+            yield
+        finally:
+            release_lock(file, ours)
+
+    def _write_mark(self) -> None:
+        plate = {"name": self.plate_name, "identity": self.plate_identity, "path": self.plate_path}
+        values = {"format": _FORMAT, "made_by": "killassay", "plate": plate}
+        write_whole(self.path / _MARK, (json.dumps(values, indent=2, sort_keys=True) + "\n").encode())
+
+
+def _of_this_plate(results: Results, name: str, identity: str, path: str) -> Results:
+    if results.plate_identity != identity:
+        raise ResultsError(
+            f"{results.path} holds the results of another plate ({results.plate_name!r}, this one is {name!r}), or "
+            "the plate's metadata was changed since. Choose another folder for --out, or delete that one."
+        )
+    moved = Results(path=results.path, plate_name=name, plate_identity=identity, plate_path=path)
+    if moved != results:
+        moved._write_mark()
+    return moved

@@ -8,6 +8,7 @@ import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
 
+from assay.conditions import SurvivalCurve
 from assay.report.numbers import number, weighted_median
 from assay.report.svg import drawing, line, polygon, polyline, tag, text, ticks
 
@@ -33,6 +34,21 @@ class IncidenceCurve:
     killed_low: NDArray[np.float64]
     killed_high: NDArray[np.float64]
     uncredited_percent: NDArray[np.float64]  # died, but no effector gets the credit
+
+
+def curve_of(survival: SurvivalCurve, *, kind: str, n_targets: float) -> IncidenceCurve:
+    """The curve to draw of a condition's survival: fractions become percent, deaths split by who did it."""
+    return IncidenceCurve(
+        condition=survival.condition,
+        kind=kind,
+        n_wells=survival.n_wells,
+        n_targets=n_targets,
+        time_min=survival.times_min,
+        killed_percent=100 * survival.killed,
+        killed_low=100 * survival.killed_low,
+        killed_high=100 * survival.killed_high,
+        uncredited_percent=100 * np.clip(1 - survival.alive - survival.killed, 0, None),
+    )
 
 
 def colour_classes(conditions: Sequence[tuple[str, str]]) -> dict[str, str]:
@@ -162,7 +178,7 @@ def _one_panel(
     for curve in curves:
         parts += frame.lines(curve, classes[curve.condition])
     ends = [frame.y_of(_last(curve.killed_percent)) for curve in curves]
-    for curve, end, y in zip(curves, ends, _apart(ends, 30.0, frame.top, frame.bottom), strict=True):
+    for curve, end, y in zip(curves, ends, _apart(ends, 30.0, frame.top + 6, frame.bottom - 12), strict=True):
         colour = classes[curve.condition]
         parts.append(
             polyline(
@@ -170,7 +186,7 @@ def _one_panel(
             )
         )
         parts.append(
-            text(frame.right + 22, y + 1, _short(curve.condition, 30), f"label strong fill-{colour}")
+            text(frame.right + 22, y + 1, _short(curve.condition, 24), f"label strong fill-{colour}")
         )
         low, high = _last(curve.killed_low), _last(curve.killed_high)
         words = f"{number(_last(curve.killed_percent))} %"
@@ -333,10 +349,5 @@ def _short(words: str, length: int) -> str:
 
 
 def _decimals(values: Sequence[float]) -> int:
-    return (
-        0
-        if all(float(value).is_integer() for value in values)
-        else 1
-        if len(values) < 2 or abs(values[1] - values[0]) >= 0.1
-        else 2
-    )
+    """How many decimals it takes to tell these ticks apart exactly."""
+    return next((n for n in range(4) if all(math.isclose(value, round(value, n)) for value in values)), 4)

@@ -36,7 +36,7 @@ COLOURS: dict[ChannelRole, tuple[float, float, float]] = {
     "brightfield": (0.55, 0.55, 0.55),
 }
 _CROP_UM = 48.0
-_TILE = 128.0  # drawn size of a crop
+_TILE = 150.0  # drawn size of a crop
 _GAP = 6.0
 
 Polygon = NDArray[np.float64]

@@ -186,15 +186,12 @@ def _condition_rows(
                 "note": row["note"],
             }
         )
-    return {
-        "rows": shown,
-        "axis": axis_strip(axis),
-        "any_known": any(row["kills"] != UNKNOWN for row in shown),
-    }
+    known = any(row["kills"] != UNKNOWN for row in shown)
+    return {"rows": shown, "axis": axis_strip(axis) if known else None}
 
 
 def _axis(values: Sequence[float]) -> list[float]:
-    return ticks(min([0.0, *values]), max([1.0, *values]), about=4)
+    return ticks(min([0.0, *values]), max([5.0, *values]), about=4)
 
 
 def _well_rows(
@@ -228,11 +225,9 @@ def _well_rows(
                 "reason": well["reason"],
             }
         )
-    return {
-        "rows": shown,
-        "axis": axis_strip(axis, width=_WELL_STRIP),
-        "many_fields": any(row["n_fields"] > 1 for row in shown),
-    }
+    known = any(is_known(rate[0]) for rate in rates)
+    axis_drawn = axis_strip(axis, width=_WELL_STRIP) if known else None
+    return {"rows": shown, "axis": axis_drawn, "many_fields": any(row["n_fields"] > 1 for row in shown)}
 
 
 def _plate(

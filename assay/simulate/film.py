@@ -5,17 +5,20 @@ order: a frame's noise has a seed of its own, and no more than one frame of pixe
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-from assay.labels import CellRole, ChannelRole
+from assay.labels import CELL_ROLES, CellRole, ChannelRole
 from assay.simulate.behaviour import TrueKill, World, simulate_world
 from assay.simulate.cells import Cells, Floats
+from assay.simulate.masks import MIN_VISIBLE_UM2, role_owner
 from assay.simulate.optics import Debris, Scene, draw_debris, expose
 from assay.simulate.paint import Canvas, paint
 from assay.simulate.scenario import Scenario, WellKind, for_kind
 from assay.simulate.shapes import Looks, looks_at
+from assay.simulate.truth import Sighting, TrueTracks, follow
 from assay.units import Calibration
 
 
@@ -38,6 +41,10 @@ class Moment:
     targets: Looks
     effectors: Looks
     origin_um: tuple[float, float]  # world position of pixel (0, 0): the stage
+
+    def looks(self, role: CellRole) -> Looks:
+        """The cells of one role."""
+        return self.effectors if role == "effector" else self.targets
 
 
 def seeded(*seeds: int) -> np.random.Generator:
@@ -115,6 +122,61 @@ class Film:
         return expose(
             scene, self.scenario, frame=frame, origin_um=moment.origin_um, rng=seeded(self.seed, 2, frame)
         )
+
+    def cells(self, role: CellRole) -> Cells:
+        """All cells of a role that ever lived in the world."""
+        return self.effector_cells if role == "effector" else self.target_cells
+
+    @cached_property
+    def tracks(self) -> dict[CellRole, TrueTracks]:
+        """Who is seen when: the first use looks at the outlines of every frame."""
+        sightings: dict[CellRole, list[Sighting]] = {role: [] for role in CELL_ROLES}
+        for moment in self._moments:
+            for role in CELL_ROLES:
+                sightings[role].append(self._sighting(moment, role))
+        return {
+            role: follow(
+                sightings[role],
+                self.cells(role),
+                role=role,
+                calibration=self.calibration,
+                visible_um2=MIN_VISIBLE_UM2,
+            )
+            for role in CELL_ROLES
+        }
+
+    def truth(self, frame: int) -> TrueLabels:
+        """True label images of one frame; the values are track ids."""
+        shown = {role: self._labels(frame, role) for role in CELL_ROLES}
+        return TrueLabels(effectors=shown["effector"], targets=shown["target"])
+
+    def _labels(self, frame: int, role: CellRole) -> NDArray[np.uint32]:
+        looks = self._moments[frame].looks(role)
+        ids = self.tracks[role].ids[frame]
+        table = np.array([0, *(ids.get(int(row), 0) for row in looks.row)], dtype=np.uint32)
+        result: NDArray[np.uint32] = table[self._owner(self._moments[frame], role)]
+        return result
+
+    def _owner(self, moment: Moment, role: CellRole) -> NDArray[np.int32]:
+        canvas = paint(
+            self.cells(role),
+            moment.looks(role),
+            shape_px=self.scenario.shape_px,
+            pixel_um=self.scenario.pixel_um,
+            origin_um=moment.origin_um,
+            adherent=self.scenario.targets.adherent and role == "target",
+            outline_only=self.scenario.target_mask == "cell" or role == "effector",
+        )
+        return role_owner(canvas, self.scenario, role)
+
+    def _sighting(self, moment: Moment, role: CellRole) -> Sighting:
+        looks = moment.looks(role)
+        pixels = np.bincount(self._owner(moment, role).ravel(), minlength=len(looks.row) + 1)[1:]
+        places = np.stack([looks.y_um, looks.x_um], axis=1) - np.array(moment.origin_um)
+        field = np.array(self.scenario.shape_px) * np.array(self.scenario.pixel_um)
+        inside = ((places >= 0) & (places < field)).all(axis=1)
+        area_um2 = pixels.astype(np.float64) * self.calibration.pixel_area_um2
+        return Sighting(row=looks.row, area_um2=area_um2, inside=inside)
 
     def _stage(self) -> list[tuple[float, float]]:
         """Where the stage stood: slow drift and a jitter at every frame."""

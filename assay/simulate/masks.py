@@ -10,11 +10,16 @@ from assay.simulate.scenario import Scenario
 MIN_VISIBLE_UM2 = 12.0  # a smaller sliver at the edge of the image is not a cell that can be seen
 
 
-def visible_owner(canvas: Canvas, scenario: Scenario, role: CellRole) -> NDArray[np.int32]:
-    """Index + 1 of the cell that owns each pixel, without slivers; nuclei only where the scenario shows those."""
-    owner = canvas.owner
+def role_owner(canvas: Canvas, scenario: Scenario, role: CellRole) -> NDArray[np.int32]:
+    """Index + 1 of the cell whose mask holds each pixel; nuclei only where the scenario shows only those."""
     if role == "target" and scenario.target_mask == "nucleus":
-        owner = np.where(canvas.nucleus > 0.4, owner, 0)
+        return np.where(canvas.nucleus > 0.4, canvas.owner, 0).astype(np.int32)
+    return canvas.owner
+
+
+def visible_owner(canvas: Canvas, scenario: Scenario, role: CellRole) -> NDArray[np.int32]:
+    """The same without slivers."""
+    owner = role_owner(canvas, scenario, role)
     areas = np.bincount(owner.ravel()) * scenario.calibration.pixel_area_um2
     keep = areas >= MIN_VISIBLE_UM2
     keep[0] = False

@@ -138,7 +138,8 @@ def _dye(scene: Scene, role: ChannelRole, specks: tuple[Pixels, Pixels]) -> Pixe
     e_dye = _table(0.8 * e_amp * (scene.effector_looks.dye + 0.006))[e.owner]
     inside_t = body * t.height + (1 - body) * t.nucleus * (1 + np.float32(0.15) * t.grain)
     inside_e = body * e.height + (1 - body) * e.nucleus * (1 + np.float32(0.15) * e.grain)
-    return t_dye * inside_t + e_dye * inside_e + np.float32(0.5) * specks[1]
+    light: Pixels = t_dye * inside_t + e_dye * inside_e + np.float32(0.5) * specks[1]
+    return light
 
 
 def _fluorescence(

@@ -211,13 +211,20 @@ _SAMPLE = replace(
     name="sample",
     summary="the shipped sample plate: small, coarse pixels, quick killers",
     channels=(("effector", "CTDR"), ("target", "GFP"), ("death", "PI")),
-    shape_px=(240, 256),
+    shape_px=(200, 208),
     pixel_um=(1.0, 1.0),
     frame_min=6.0,
     n_frames=40,
-    effectors=EffectorTraits(hits_per_h=16.0, killer_fraction=0.6, et_ratio=1.0, bind_per_min=0.25),
+    effectors=EffectorTraits(hits_per_h=9.0, killer_fraction=0.6, bind_per_min=0.14),
     kill=KillTraits(hits_to_kill=2.0, lag_median_min=20.0),
-    optics=OpticsTraits(read_noise_counts=2.0, counts_per_photon=0.35, max_counts=4095, offset_counts=100.0),
+    optics=OpticsTraits(  # little noise, in few counts: the plate is shipped, so it must compress
+        counts_per_photon=0.15,
+        read_noise_counts=0.7,
+        offset_counts=60.0,
+        max_counts=4095,
+        signal_counts={"effector": 380.0, "target": 320.0, "nuclei": 0.0, "death": 600.0, "brightfield": 0.0},
+        background_counts={"effector": 8.0, "target": 10.0, "nuclei": 0.0, "death": 6.0, "brightfield": 0.0},
+    ),
 )
 
 SCENARIOS: dict[str, Scenario] = {

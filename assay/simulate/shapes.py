@@ -168,4 +168,5 @@ def radius_along(looks: Looks, index: NDArray[np.int64], angle: Floats) -> Float
     part = p * (N_DIRECTIONS / 4) - at
     table = looks.contour_um
     radius = table[index, at] * (1 - part) + table[index, at + 1] * part
-    return radius / np.hypot(y, x)
+    along: Floats = radius / np.hypot(y, x)
+    return along

@@ -4,3 +4,8 @@ scores = score_results(Path("RESULTS"), Path("PLATE-truth"))
 text = format_scores(scores)      # the page that `killassay score` shows
 named = scores.flat()             # what its --json writes
 """
+
+from assay.score.plates import score_results
+from assay.score.scores import Scores, format_scores
+
+__all__ = ["Scores", "format_scores", "score_results"]

@@ -43,25 +43,24 @@ class NumberScores:
     n_missing: int  # wells with a true number and none called; in none of the above
 
 
-def true_well(well: str, kind: str | None, deaths: Table, cells: Table, *, last_frame: int) -> TrueWell:
+def true_well(well: str, kind: str | None, deaths: Table, last_cells: Table) -> TrueWell:
     """Count what truly happened in one well.
 
     Args:
         well: Its name.
         kind: From the plate map; None if it has none.
         deaths: The truth's deaths of this well, effectors too.
-        cells: The truth's cells of this well (role, frame, dead are read).
-        last_frame: Last frame of the film.
+        last_cells: The truth's cells of this well in the last frame of each film (role and dead are read).
     """
     targets = take(deaths, deaths["role"] == "target")
-    last = (cells["role"] == "target") & (cells["frame"] == last_frame) & ~cells["dead"].astype(np.bool_)
+    alive = (last_cells["role"] == "target") & ~last_cells["dead"].astype(np.bool_)
     caused = targets["probability"] * (1.0 - targets["uncredited_share"])
     return TrueWell(
         well=well,
         kind=kind,
         deaths=math.fsum(targets["probability"].tolist()),
         kills=math.fsum(caused.tolist()),
-        alive=int(np.count_nonzero(last)),
+        alive=int(np.count_nonzero(alive)),
     )
 
 

@@ -30,11 +30,10 @@ def test_true_well_counts_kills_by_share_and_the_living_of_the_last_frame():
         "uncredited_share": np.array([0.25, 1.0, np.nan]),
     }
     cells = {
-        "role": text("target", "target", "target", "effector", "target"),
-        "frame": np.array([9, 9, 9, 9, 8]),
-        "dead": np.array([False, False, True, False, False]),
+        "role": text("target", "target", "target", "effector"),
+        "dead": np.array([False, False, True, False]),
     }
-    well = true_well("B02", "sample", deaths, cells, last_frame=9)
+    well = true_well("B02", "sample", deaths, cells)
     assert (well.deaths, well.kills, well.alive) == (2.0, 0.75, 2)
     assert well.dead_share == 0.5
 

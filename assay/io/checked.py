@@ -116,6 +116,7 @@ class CheckedArray:
             else slice(0, size)
             for axis, size in zip(self.axes, self.array.shape, strict=True)
         )
+        self._require_whole_blosc(selection)
         try:
             block = np.asarray(self.array[selection])
         except _DECODING_ERRORS as error:
@@ -139,6 +140,37 @@ class CheckedArray:
                     'missing_chunks = "mask" to leave such frames out. If the program that wrote the plate leaves '
                     "out black chunks, write it again with empty chunks kept."
                 )
+
+    def _require_whole_blosc(self, selection: tuple[slice, ...]) -> None:
+        """Blosc decodes a chunk that was cut short into whatever lies in memory, and believes any size it names."""
+        if not self._is_bare_blosc:
+            return
+        for part, _ in self._chunk_parts(selection):
+            file = self._root / self._chunk_name(part)
+            if not file.is_file():
+                continue
+            with file.open("rb") as stream:
+                header = stream.read(16)
+                size = stream.seek(0, os.SEEK_END)
+            decoded, encoded = int.from_bytes(header[4:8], "little"), int.from_bytes(header[12:16], "little")
+            if len(header) < 16 or encoded != size or decoded != self._chunk_bytes:
+                raise ImageError(
+                    f"{self._name(part)}: the chunk {self._chunk_name(part)} is damaged (it has {size} bytes and "
+                    f"should have {encoded}). Restore it from a copy, or exclude the field."
+                )
+
+    @property
+    def _chunk_bytes(self) -> int:
+        return int(math.prod(self.array.chunks) * self.array.dtype.itemsize)
+
+    @property
+    def _is_bare_blosc(self) -> bool:
+        """Whether each file is one blosc buffer of plain pixels."""
+        metadata = self.array.metadata
+        if metadata.zarr_format == 2:
+            return not metadata.filters and getattr(metadata.compressor, "codec_id", "") == "blosc"
+        names = [codec.to_dict()["name"] for codec in metadata.codecs]
+        return names[-1] == "blosc" and set(names[:-1]) <= {"bytes", "transpose"}
 
     def _is_fill(self, values: Any) -> Any:
         return np.isnan(values) if self.fill != self.fill else values == self.fill

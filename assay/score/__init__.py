@@ -2,7 +2,7 @@
 
 scores = score_results(Path("RESULTS"), Path("PLATE-truth"))
 text = format_scores(scores)      # the page that `killassay score` shows
-named = scores.flat()             # what its --json writes
+named = scores.as_dict()             # what its --json writes
 """
 
 from assay.score.plates import score_results

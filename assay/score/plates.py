@@ -3,6 +3,7 @@
 Of the films only a run of frames is in memory at once, whatever their length.
 """
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -98,8 +99,6 @@ def _open(folder: Path, what: str) -> _Side:
     tables = {name: read_table(folder / "tables", name) for name in EVENT_TABLES}
     for name in ("cells",) if what == "truth" else ("fields", "wells"):
         tables[name] = read_table(folder / "tables", name)
-    if what == "truth" and (folder / "tables" / "wells.parquet").is_file():
-        tables["wells"] = read_table(folder / "tables", "wells")
     rows = {name: _rows_by_field(table) for name, table in tables.items() if "field" in table}
     return _Side(folder, LabelPlate.open(folder / "labels.zarr"), tables, rows)
 
@@ -185,7 +184,7 @@ def _frame_min(field: FieldId, true: _Side) -> float | None:
 
 
 def _true_wells(true: _Side, called: _Side, compared: list[FieldId]) -> list[TrueWell]:
-    kinds = _kinds(called.tables["wells"]) | (_kinds(true.tables["wells"]) if "wells" in true.tables else {})
+    kinds = _kinds(true.folder / "scenario.json")
     wells = []
     for well in sorted({field.well for field in compared}):
         fields = [field for field in compared if field.well == well]
@@ -208,9 +207,16 @@ def _last_rows(true: _Side, field: FieldId) -> NDArray[np.int64]:
     return np.asarray(rows[true.tables["cells"]["frame"][rows] == last_frame], dtype=np.int64)
 
 
-def _kinds(wells: Table) -> dict[str, str]:
-    pairs = zip(wells["well"].tolist(), wells["kind"].tolist(), strict=True)
-    return {well: kind for well, kind in pairs if kind is not None}
+def _kinds(scenario: Path) -> dict[str, str]:
+    """Well -> kind, as it was simulated."""
+    try:
+        wells = json.loads(scenario.read_text(encoding="utf-8"))["wells"]
+        return {str(well): str(kind) for well, kind in wells.items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ResultsError(
+            f"{scenario} cannot be read ({type(error).__name__}: {error}). Expected the scenario that `killassay "
+            'simulate` writes, with "wells" of well and kind.'
+        ) from error
 
 
 def _masked_frames(called: _Side, compared: list[FieldId]) -> int:

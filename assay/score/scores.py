@@ -114,7 +114,7 @@ class Scores:
     kills: KillScores
     wells: WellScores
 
-    def flat(self) -> dict[str, float | int | bool | str | None]:
+    def as_dict(self) -> dict[str, float | int | bool | str | None]:
         """Name -> number for JSON; None where there is nothing to ask."""
         named: dict[str, float | int | bool | str | None] = {}
         for prefix, group in self._groups():
@@ -226,7 +226,7 @@ _LINES: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
 
 def format_scores(scores: Scores) -> str:
     """The scores as a page of plain text, grouped as in the contract; "-" where there is nothing to ask."""
-    flat = scores.flat()
+    flat = scores.as_dict()
     lines = [_coverage_line(scores.coverage)]
     lines += [f"  not in RESULTS: {missing}" for missing in scores.coverage.missing]
     for title, rows in _LINES:

@@ -172,6 +172,7 @@ def write(folder, scene, *, truth=False):
     }
     if truth:
         tables["cells"] = cells
+        (folder / "scenario.json").write_text('{"wells": {"B02": "sample", "B03": "target_only"}}')
     (folder / "tables").mkdir()
     for name, rows in tables.items():
         write_table(folder / "tables", name, table_of_rows(name, rows))
@@ -207,7 +208,7 @@ def moved(scores):
     """Scores that are not those of a perfect result; the counts are left out."""
     return {
         name: value
-        for name, value in scores.flat().items()
+        for name, value in scores.as_dict().items()
         if not is_count(name) and (value is None or abs(value - perfect(name)) > 1e-9)
     }
 
@@ -215,7 +216,7 @@ def moved(scores):
 def test_perfect_result_scores_one_everywhere(score):
     scores = score(true_scene())
     assert moved(scores) == {}
-    flat = scores.flat()
+    flat = scores.as_dict()
     assert (flat["target_cells_true"], flat["effector_cells_called"]) == (7 * N_FRAMES, 2 * N_FRAMES)
     assert (flat["death_n_true"], flat["kill_n_true"], flat["contact_episodes_true"]) == (3, 1, 2)
     assert (flat["well_kills_n_wells"], flat["coverage_fields_true"]) == (1, 2)
@@ -371,7 +372,7 @@ def failed_field():
 
 def test_failed_field_counts_as_missed_and_is_named(score):
     scores = score(failed_field())
-    flat = scores.flat()
+    flat = scores.as_dict()
     assert flat["target_ap50"] == 3 / 7
     assert flat["target_complete_tracks"] == 3 / 7
     assert flat["death_f1_within_2_frames"] == pytest.approx(4 / 5)
@@ -382,7 +383,7 @@ def test_failed_field_counts_as_missed_and_is_named(score):
 
 def test_failed_field_can_be_left_out_but_is_still_named(score):
     scores = score(failed_field(), missing_fields="leave_out")
-    flat = scores.flat()
+    flat = scores.as_dict()
     assert (flat["target_ap50"], flat["target_cells_true"]) == (1.0, 3 * N_FRAMES)
     assert flat["death_f1_within_2_frames"] == 1.0
     assert flat["well_cytolysis_percent_n_wells"] == 0  # its control well is gone on both sides
@@ -395,7 +396,7 @@ def test_field_that_was_not_run_counts_as_missed(score):
     scene["labels"] = {key: film for key, film in scene["labels"].items() if key[0] == B02}
     scores = score(scene)
     assert scores.coverage.missing == ("well B03, field 0: not run",)
-    assert scores.flat()["target_ap50"] == 3 / 7
+    assert scores.as_dict()["target_ap50"] == 3 / 7
 
 
 def test_results_without_any_field_cannot_be_scored_by_leaving_out(score):
@@ -421,20 +422,27 @@ def test_folder_that_is_no_truth_is_refused(truth, tmp_path):
         score_results(truth, tmp_path / "PLATE.zarr")
 
 
+def test_truth_without_its_scenario_is_refused(tmp_path):
+    bare = write(tmp_path / "PLATE-truth", true_scene(), truth=True)
+    (bare / "scenario.json").unlink()
+    with pytest.raises(ResultsError, match=r"scenario.json cannot be read \(FileNotFoundError"):
+        score_results(write(tmp_path / "RESULTS", true_scene()), bare)
+
+
 def test_masked_frames_are_counted_aloud(score):
     scene = true_scene()
     scene["fields"][0] |= {"n_masked_frames": 2, "masked_frames": "3-4"}
     for role in ("target", "effector"):
         scene["labels"][B02, role][3:5] = 0
     scores = score(scene)
-    assert scores.flat()["effector_ap50"] == (N_FRAMES - 2) / N_FRAMES
+    assert scores.as_dict()["effector_ap50"] == (N_FRAMES - 2) / N_FRAMES
     assert "2 frames are masked, their cells count as missed" in format_scores(scores)
 
 
 def test_scores_are_plain_json_with_null_where_nothing_is_asked(score):
     scene = deepcopy(true_scene())
     del scene["deaths"][0], scene["kills"][0]
-    flat = score(scene).flat()
+    flat = score(scene).as_dict()
     assert json.loads(json.dumps(flat, allow_nan=False)) == flat
     assert flat["kill_top_effector_right"] is None
 

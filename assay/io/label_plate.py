@@ -13,7 +13,7 @@ viewer without the raw data.
     )
     step = labels.shard_frames(field)
     labels.write(field, "target", 0, track_ids[:step])              # (t, Y, X), whole shards
-    labels.write_preview(field, 0, images[:step])                   # (t, C, Y, X), full size; made small here
+    labels.write_preview(field, 0, labels.shrink(field, images))    # images (t, C, Y, X) at full size
     files = labels.files_of(field, "target", 0)                     # for the ledger
     labels.close()                                                  # driver, at the end
     labels = LabelPlate.open(results / "labels.zarr")               # workers, readers
@@ -190,26 +190,29 @@ class LabelPlate:
                     block = half_labels(block) if level else block
                     chunks.write_frames(self.path, self._writable(path), first_frame + start, block)
 
-    def write_preview(self, field: FieldId, first_frame: int, images: NDArray[Any]) -> None:
-        """Make a run of whole shards small and write it into the preview.
-
-        Args:
-            field: Where it belongs.
-            first_frame: Frame of `images[0]`; a multiple of `shard_frames(field)`.
-            images: (t, C, Y, X) at full size, channels as declared.
-
-        Raises:
-            ShapeError: The frames are not whole shards, or of another shape.
-            StorageError: The disk refuses.
-        """
+    def shrink(self, field: FieldId, images: NDArray[Any]) -> NDArray[Any]:
+        """Make images (t, C, Y, X) as small as the preview; may be done a few frames at a time."""
         if not self._shrink[field]:
             raise ImageError(f"{field}: these label images were made without a preview.")
-        self._require_fitting(str(field), field, first_frame, (images.shape[0], *images.shape[2:]))
-        small = _shrink(images, self._shrink[field])
+        return _shrink(images, self._shrink[field])
+
+    def write_preview(self, field: FieldId, first_frame: int, small: NDArray[Any]) -> None:
+        """Write a run of whole shards of the preview.
+
+        Raises:
+            ShapeError: The frames are not whole shards.
+            StorageError: The disk refuses.
+        """
+        self._require_fitting(str(field), field, first_frame, (len(small), *self._shapes[field][1:]))
         with disk_refusals(f"{field}, preview", self.path):
             for level, path in enumerate(self._preview_levels(field)):
                 small = half_image(small) if level else small
                 chunks.write_frames(self.path, self._writable(path), first_frame, small)
+
+    def read_preview(self, field: FieldId, frames: Sequence[int]) -> NDArray[Any]:
+        """Read the preview: (len(frames), C, y, x)."""
+        array = CheckedArray(self.path, f"{field.path}/0", where=f"{field}, preview", axes="tcyx")
+        return array.read(list(frames), list(range(array.size("c"))))
 
     def read(self, field: FieldId, role: CellRole, frames: Sequence[int]) -> NDArray[np.uint32]:
         """Read label images: (len(frames), Y, X).

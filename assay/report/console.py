@@ -17,25 +17,44 @@ _COLUMNS: tuple[tuple[str, bool], ...] = (  # heading, aligned to the right
     ("E:T", True),
     ("deaths", True),
     ("kills (90 %)", True),
-    ("kills / 100 targets", True),
-    ("cytolysis, % (90 %)", True),
+    ("kills / 100", True),
+    ("cytolysis, %", True),
 )
+_NOT_IN_NARROW = ("E:T", "kills / 100")
+_NARROW = 104  # characters; below, columns are left out rather than numbers cut
 _WIDEST_NAME = 28
 
 
-def well_table(tables: Mapping[str, Table]) -> RichTable:
-    """The wells as a table for the terminal; a failed well shows its reason and no number."""
+def well_table(tables: Mapping[str, Table], *, width: int = _NARROW) -> RichTable:
+    """The wells as a table for the terminal; a failed well shows its reason and no number.
+
+    Args:
+        tables: Result tables, `wells` at least. Intervals hold 90 %.
+        width: Width of the terminal in characters; narrow ones get fewer columns, never cut numbers.
+    """
     table = RichTable(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    noted = any(_why(well) for well in rows(tables.get("wells")))
-    for heading, right in _COLUMNS:
-        table.add_column(heading, justify="right" if right else "left", no_wrap=True)
+    wells = rows(tables.get("wells"))
+    noted = any(_why(well) for well in wells)
+    shown = [n for n, (name, _) in enumerate(_COLUMNS) if width >= _NARROW or name not in _NOT_IN_NARROW]
+    for heading, right in (_COLUMNS[n] for n in shown):
+        table.add_column(
+            heading, justify="right" if right else "left", no_wrap=heading != "condition", overflow="fold"
+        )
+    narrow = width < _NARROW
     if noted:
-        table.add_column("", overflow="fold")
-    for well in rows(tables.get("wells")):
+        table.add_column("", no_wrap=narrow, overflow="fold")
+    if narrow and noted:  # the reasons stand below, at full width
+        table.caption = Text(
+            "\n".join(f"{well['well']} {_why(well)}" for well in wells if _why(well)), style=""
+        )
+        table.caption_justify = "left"
+    for well in wells:
         style = "red" if well["status"] == "failed" else "yellow" if _why(well) else ""
         # names come from outside: Text, so that no [markup] in them is obeyed
-        cells = [Text(cell) for cell in _cells(well)] + ([Text(_why(well), style=style)] if noted else [])
-        table.add_row(*cells)
+        cells, note = _cells(well), _why(well)
+        note = str(well["status"]).replace("_", " ") if narrow and note else note
+        row = [Text(cells[n]) for n in shown] + ([Text(note, style=style)] if noted else [])
+        table.add_row(*row)
     return table
 
 
@@ -62,7 +81,7 @@ def summary_text(tables: Mapping[str, Table]) -> str:
 
 def _cells(well: Mapping[str, Any]) -> list[str]:
     cytolysis = (well["cytolysis_percent"], well["cytolysis_percent_low"], well["cytolysis_percent_high"])
-    return [
+    cells = [
         str(well["well"]),
         _plain(str(well["condition"] or UNKNOWN))[:_WIDEST_NAME],
         number(well["n_targets"], 0),
@@ -72,10 +91,11 @@ def _cells(well: Mapping[str, Any]) -> list[str]:
         _interval(*kills_per_100(well)),
         _interval(*cytolysis),
     ]
+    return [cell.replace(UNKNOWN, "-") for cell in cells]
 
 
 def _interval(value: Any, low: Any, high: Any) -> str:
-    return interval(value, low, high, dash="-").replace("−", "-").replace(UNKNOWN, "-")
+    return interval(value, low, high, dash="-").replace("−", "-")
 
 
 def _why(well: Mapping[str, Any]) -> str:

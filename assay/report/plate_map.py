@@ -13,7 +13,8 @@ from assay.report.svg import drawing, line, tag, text, ticks
 PLATE_SIZES = ((8, 12), (16, 24), (32, 48))
 """Rows and columns of the plates that are drawn; the smallest that holds every well is taken."""
 
-_SCALE = ((247, 251, 250), (199, 229, 224), (128, 192, 189), (58, 140, 147), (20, 87, 104), (8, 44, 62))
+SHADES = 11
+"""Steps of the colour scale, classes `s0` to `s10` of the style sheet: pale to strong, on light and on dark."""
 _SIZE = 480.0
 _MARGIN = 22.0
 
@@ -48,7 +49,7 @@ def layout_map(
 ) -> Markup:
     """Which condition stands in which well, by letter and colour."""
 
-    def draw(well: Mapping[str, Any]) -> tuple[str, str | None, str, str]:
+    def draw(well: Mapping[str, Any]) -> tuple[str, int | None, str, str]:
         name = well["condition"]
         class_ = f"well back-{classes[name]}" if name in classes else "well unassigned"
         return class_, None, letters.get(name, "?"), f"{well['well']}: {name or 'no condition'}"
@@ -66,7 +67,7 @@ def result_map(wells: Sequence[Mapping[str, Any]], *, counts_only: bool = False)
     values = {str(well["well"]): _shown(well, counts_only) for well in wells}
     top = ticks(0.0, max([value for value in values.values() if math.isfinite(value)] + [1.0]), about=4)[-1]
 
-    def draw(well: Mapping[str, Any]) -> tuple[str, str | None, str, str]:
+    def draw(well: Mapping[str, Any]) -> tuple[str, int | None, str, str]:
         value = values[str(well["well"])]
         if not math.isfinite(value):
             return (
@@ -84,12 +85,9 @@ def result_map(wells: Sequence[Mapping[str, Any]], *, counts_only: bool = False)
     return _plate(wells, draw, label=f"Plate map of {name}", scale=(name, top))
 
 
-def shade(share: float) -> str:
-    """Colour of the scale at 0..1: from nearly white to dark teal, rising in darkness all the way."""
-    place = min(max(share, 0.0), 1.0) * (len(_SCALE) - 1)
-    below = min(int(place), len(_SCALE) - 2)
-    mixed = [a + (b - a) * (place - below) for a, b in zip(_SCALE[below], _SCALE[below + 1], strict=True)]
-    return "#" + "".join(f"{round(value):02x}" for value in mixed)
+def shade(share: float) -> int:
+    """Step of the colour scale at 0..1."""
+    return round(min(max(share, 0.0), 1.0) * (SHADES - 1))
 
 
 def _shown(well: Mapping[str, Any], counts_only: bool) -> float:
@@ -101,7 +99,7 @@ def _shown(well: Mapping[str, Any], counts_only: bool) -> float:
 
 def _plate(
     wells: Sequence[Mapping[str, Any]],
-    draw: Callable[[Mapping[str, Any]], tuple[str, str | None, str, str]],
+    draw: Callable[[Mapping[str, Any]], tuple[str, int | None, str, str]],
     *,
     label: str,
     scale: tuple[str, float] | None = None,
@@ -128,7 +126,7 @@ def _plate(
 
 def _well(
     well: Mapping[str, Any] | None,
-    draw: Callable[[Mapping[str, Any]], tuple[str, str | None, str, str]],
+    draw: Callable[[Mapping[str, Any]], tuple[str, int | None, str, str]],
     x: float,
     y: float,
     pitch: float,
@@ -136,18 +134,12 @@ def _well(
     middle_x, middle_y, radius = x + pitch / 2, y + pitch / 2, pitch / 2 - min(2.0, pitch * 0.06)
     if well is None:
         return tag("circle", cx=middle_x, cy=middle_y, r=radius, class_="empty-well")
-    class_, fill, words, tip = draw(well)
-    style = None if fill is None else f"fill:{fill}"
-    parts = [tag("circle", tag("title", tip), cx=middle_x, cy=middle_y, r=radius, class_=class_, style=style)]
+    class_, step, words, tip = draw(well)
+    class_ += "" if step is None else f" s{step}"
+    parts = [tag("circle", tag("title", tip), cx=middle_x, cy=middle_y, r=radius, class_=class_)]
     if words and pitch >= 16:
         size = min(13.0, pitch * (0.42 if len(words) < 3 else 0.34))
-        ink = (
-            "on-dark"
-            if fill is not None and _is_dark(fill)
-            else "on-light"
-            if fill is not None
-            else "on-back"
-        )
+        ink = "on-back" if step is None else "on-strong" if step > SHADES // 2 else "on-pale"
         parts.append(
             text(middle_x, middle_y + size * 0.35, words, f"well-text {ink}", "middle", font_size=size)
         )
@@ -156,13 +148,12 @@ def _well(
 
 def _legend(scale: tuple[str, float], y: float) -> list[Markup]:
     name, top = scale
-    width, n = 150.0, 30
+    width = 154.0
     parts = [text(_MARGIN, y + 10, name, "axis-name")]
     left = _MARGIN + 140
-    for index in range(n):
-        step = tag("rect", x=left + index * width / n, y=y, width=width / n + 0.5, height=12,
-                   style=f"fill:{shade(index / (n - 1))}")  # fmt: skip
-        parts.append(step)
+    for step in range(SHADES):
+        x = left + step * width / SHADES
+        parts.append(tag("rect", x=x, y=y, width=width / SHADES, height=12, class_=f"s{step}"))
     parts += [
         text(left, y + 26, "0", "tick", "middle"),
         text(left + width, y + 26, number(top, 0), "tick", "middle"),
@@ -182,8 +173,3 @@ def _hatch() -> Markup:
 def _row_name(row: int) -> str:
     letters = string.ascii_uppercase
     return letters[row] if row < 26 else letters[row // 26 - 1] + letters[row % 26]
-
-
-def _is_dark(colour: str) -> bool:
-    red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
-    return 0.299 * red + 0.587 * green + 0.114 * blue < 140

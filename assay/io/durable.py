@@ -71,6 +71,7 @@ def write_whole(path: Path, data: bytes) -> None:
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{time.monotonic_ns()}.partial")
     with disk_refusals(path.name, path.parent):
+        path.parent.mkdir(parents=True, exist_ok=True)
         try:
             with temporary.open("wb") as file:
                 file.write(data)

@@ -3,14 +3,23 @@
 Knows the measures of one field's cells and the calibration. Knows nothing of contacts, deaths or kills.
 """
 
+import itertools
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from assay.divisions import Division, find_divisions
+from assay.drift import estimate_drift as estimate_drift
 from assay.errors import ShapeError
 from assay.labels import CellMeasures, CellRole
+from assay.linking import Detections, Links, Reach, link_film
+from assay.units import Calibration
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
 
 TrackStart = Literal["movie_start", "entered", "divided", "appeared"]
 TrackEnd = Literal["movie_end", "died", "divided", "left_field", "lost"]
@@ -39,6 +48,197 @@ class Tracks:
     role: CellRole
     track_id: NDArray[np.int64]
     tracks: tuple[Track, ...]  # ordered by track_id
+
+
+def link(
+    measures: CellMeasures,
+    *,
+    n_frames: int,
+    masked_frames: Collection[int],
+    calibration: Calibration,
+    field_shape: tuple[int, int],
+    max_gap_frames: int,
+    max_um_per_min: float,
+    drift_um: Floats | None = None,
+) -> Tracks:
+    """Follow the cells of one role through the film.
+
+    The linker measures how the cells of this film move and how constant they look, and links again with what
+    it measured. Positions are taken relative to the drifting stage. The order of rows does not matter.
+
+    Args:
+        measures: The cells of all usable frames.
+        n_frames: Frames of the film.
+        masked_frames: Frames without a usable image: skipped, and not counted as misses.
+        calibration: Pixel size and frame interval; a film of one frame needs no interval.
+        field_shape: (Y, X) of the images, in pixels.
+        max_gap_frames: Usable frames in which a cell may be missed and still be the same cell.
+        max_um_per_min: No cell is linked over a longer way, apart from what outlines jitter.
+        drift_um: (T, 2) from `estimate_drift`; None for a stage that does not drift.
+
+    Raises:
+        CalibrationError: The film has several frames but no frame interval.
+        ShapeError: A measured frame is masked or beyond the film.
+    """
+    usable = [frame for frame in range(n_frames) if frame not in masked_frames]
+    if not np.isin(measures.frame, usable).all():
+        wrong = int(measures.frame[~np.isin(measures.frame, usable)][0])
+        raise ShapeError(
+            f"frame {wrong} has {measures.role} measures, but is masked or beyond the {n_frames} frames of the "
+            "film; leave its measures out."
+        )
+    order = np.lexsort((measures.label, measures.frame))
+    film = _Film(
+        frame=measures.frame[order].astype(np.int64),
+        area_um2=measures.area_um2[order],
+        at_border=measures.at_border[order],
+        edge_um=_edge_um(measures, calibration, field_shape)[order],
+        drift_um=np.zeros((n_frames, 2)) if drift_um is None else drift_um,
+        usable=np.array(usable, dtype=np.int64),
+    )
+    place = np.stack([measures.y_um[order], measures.x_um[order]], axis=1)
+    yx_um = place - film.drift_um[film.frame]
+    reach = _reach_of(film, calibration, max_um_per_min, n_frames, max_gap_frames)
+    detections = Detections(
+        frame=film.frame,
+        yx_um=yx_um,
+        features=_features(measures, order),
+        near_edge=film.edge_um <= reach.slack_um + reach.um_per_frame / 3,
+    )
+    field_um2 = field_shape[0] * field_shape[1] * calibration.pixel_area_um2
+    links = link_film(
+        detections,
+        frames=usable,
+        reach=reach,
+        max_gap_frames=max_gap_frames,
+        area_um2=field_um2,
+        smallest_um=0.15 * calibration.mean_pixel_um,
+    )
+    divisions = find_divisions(
+        frame=film.frame,
+        yx_um=yx_um,
+        area_um2=film.area_um2,
+        previous=links.previous,
+        last_frame=usable[-1] if usable else 0,
+    )
+    return _tracks_of(measures.role, film, links, divisions, order)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Film:
+    """Rows ordered by (frame, label), and what the ends of tracks are judged by."""
+
+    frame: Ints
+    area_um2: Floats
+    at_border: NDArray[np.bool_]
+    edge_um: Floats  # from the mask's edge to the image's, as if it were round
+    drift_um: Floats
+    usable: Ints
+
+
+def _edge_um(measures: CellMeasures, calibration: Calibration, field_shape: tuple[int, int]) -> Floats:
+    height, width = (
+        (size - 1) * pixel for size, pixel in zip(field_shape, calibration.pixel_um, strict=True)
+    )
+    ways = (measures.y_um, height - measures.y_um, measures.x_um, width - measures.x_um)
+    edge: Floats = np.minimum.reduce(ways) - np.sqrt(measures.area_um2 / np.pi)
+    return edge
+
+
+def _reach_of(
+    film: _Film, calibration: Calibration, max_um_per_min: float, n_frames: int, max_gap_frames: int
+) -> Reach:
+    """Gate of the linker: outlines jitter by some pixels and by a part of the cell's size."""
+    radius = float(np.sqrt(np.median(film.area_um2) / np.pi)) if len(film.area_um2) else 0.0
+    return Reach(
+        um_per_frame=max_um_per_min * calibration.minutes(1) if n_frames > 1 else 0.0,
+        slack_um=max(3 * calibration.mean_pixel_um, 0.4 * radius),
+        most_frames=max_gap_frames + 1,
+    )
+
+
+def _features(measures: CellMeasures, order: Ints) -> Floats:
+    """Log area and log mean of each channel, each frame's median taken off: light may flicker."""
+    columns = [measures.area_um2]
+    for name, mean in measures.means.items():
+        own = measures.own_means[name]
+        columns.append(np.where(np.isfinite(own), own, mean))
+    logs = np.log(np.maximum(np.stack(columns, axis=1)[order], 1e-3))
+    frame = measures.frame[order]
+    bounds = np.flatnonzero(np.diff(frame, prepend=-1, append=np.iinfo(np.int32).max))
+    for start, end in itertools.pairwise(bounds.tolist()):
+        logs[start:end] -= np.median(logs[start:end], axis=0)
+    return logs
+
+
+def _tracks_of(
+    role: CellRole, film: _Film, links: Links, divisions: Sequence[Division], order: Ints
+) -> Tracks:
+    """Number the chains of links and say how each begins and ends."""
+    previous = links.previous.copy()
+    mothers: dict[int, int] = {}  # first row of a daughter -> last row of its mother
+    for division in divisions:
+        for daughter in division.daughters:
+            previous[daughter] = -1
+            mothers[daughter] = division.mother
+    track_of: list[int] = []
+    firsts: list[int] = []
+    for row, before in enumerate(previous.tolist()):
+        if before < 0:
+            firsts.append(row)
+        track_of.append(track_of[before] if before >= 0 else len(firsts))
+    ids = np.array(track_of, dtype=np.int64)
+    lasts = np.zeros(len(firsts), dtype=np.int64)
+    lasts[ids - 1] = np.arange(len(ids))
+    starts, ends = _how_tracks_begin(film, links, firsts), _how_tracks_end(film, links, lasts.tolist())
+    divided = set(mothers.values())
+    tracks = tuple(
+        Track(
+            track_id=number,
+            first_frame=int(film.frame[first]),
+            last_frame=int(film.frame[last]),
+            parent_track_id=int(ids[mothers[first]]) if first in mothers else None,
+            start="divided" if first in mothers else start,
+            end="divided" if last in divided else end,
+        )
+        for number, (first, last, start, end) in enumerate(
+            zip(firsts, lasts.tolist(), starts, ends, strict=True), start=1
+        )
+    )
+    track_id = np.zeros(len(ids), dtype=np.int64)
+    track_id[order] = ids
+    return Tracks(role=role, track_id=track_id, tracks=tracks)
+
+
+def _how_tracks_begin(film: _Film, links: Links, firsts: Sequence[int]) -> list[TrackStart]:
+    rows = np.array(firsts, dtype=np.int64)
+    place = np.searchsorted(film.usable, film.frame[rows])
+    before = film.usable[np.maximum(place - 1, 0)]
+    entered = _within_a_step_of_the_edge(film, links, rows, before)
+    names: list[TrackStart] = ["entered" if near else "appeared" for near in entered.tolist()]
+    return ["movie_start" if at == 0 else name for at, name in zip(place.tolist(), names, strict=True)]
+
+
+def _how_tracks_end(film: _Film, links: Links, lasts: Sequence[int]) -> list[TrackEnd]:
+    rows = np.array(lasts, dtype=np.int64)
+    place = np.searchsorted(film.usable, film.frame[rows])
+    final = len(film.usable) - 1
+    left = _within_a_step_of_the_edge(film, links, rows, film.usable[np.minimum(place + 1, final)])
+    names: list[TrackEnd] = ["left_field" if near else "lost" for near in left.tolist()]
+    return ["movie_end" if at == final else name for at, name in zip(place.tolist(), names, strict=True)]
+
+
+def _within_a_step_of_the_edge(film: _Film, links: Links, rows: Ints, neighbour: Ints) -> NDArray[np.bool_]:
+    """Could the cell have been beyond the image's edge in the neighbouring frame?
+
+    It could where its mask touches the edge, or is no further from it than nine of ten steps of these cells,
+    and the stage's own, are long.
+    """
+    steps = np.hypot(*links.step_um[(links.previous >= 0) & (links.frames == 1)].T)
+    usual = float(np.percentile(steps, 90)) if len(steps) else 0.0
+    stage = np.hypot(*(film.drift_um[neighbour] - film.drift_um[film.frame[rows]]).T)
+    near: NDArray[np.bool_] = film.at_border[rows] | (film.edge_um[rows] <= usual + stage)
+    return near
 
 
 def track_ids_of(

@@ -22,7 +22,7 @@ FLOORS: list[tuple[str, ...]] = [
         "assay.measures",
         "assay.touching",
     ),
-    ("assay.tracks", "assay.linking", "assay.drift"),
+    ("assay.tracks", "assay.linking", "assay.motion", "assay.divisions", "assay.drift"),
     ("assay.contacts", "assay.deaths"),
     ("assay.kills",),
     ("assay.survival", "assay.quality", "assay.review"),
@@ -41,7 +41,9 @@ SAME_FLOOR = {
     ("assay.brightness", "assay.labels"),
     ("assay.measures", "assay.labels"),
     ("assay.touching", "assay.labels"),
+    ("assay.linking", "assay.motion"),
     ("assay.tracks", "assay.linking"),
+    ("assay.tracks", "assay.divisions"),
     ("assay.tracks", "assay.drift"),
     ("assay.pipeline", "assay.execution"),
 }

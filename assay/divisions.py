@@ -1,0 +1,137 @@
+"""Which new tracks are the daughters of a cell that was there before.
+
+Knows the linked detections of one role: where, how large, which follows which. A division shows as a new cell
+beside a cell whose area has just fallen, with the mother in their middle, and both live on.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+REFERENCE_DETECTIONS = 5  # of the mother, whose median area counts
+DAUGHTER_DETECTIONS = 3  # of each daughter: their median area counts, and fewer are no daughter
+DAUGHTER_AREA = (0.25, 0.85)  # of the mother's
+BOTH_AREAS = (0.5, 1.6)
+FARTHEST_RADII = 2.5  # of the mother, between the daughters' centres
+LARGEST_COST = 6.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Division:
+    """Rows of the detections: the mother's last, and the first of each daughter."""
+
+    mother: int
+    daughters: tuple[int, int]
+
+
+def find_divisions(
+    *, frame: Ints, yx_um: Floats, area_um2: Floats, previous: Ints, last_frame: int
+) -> list[Division]:
+    """Find the divisions among linked detections, rows ordered by frame.
+
+    Args:
+        frame: Of each detection.
+        yx_um: Position, stage drift taken off.
+        area_um2: Of the mask.
+        previous: The row that each follows, -1 for the first of a track.
+        last_frame: Last usable frame; a daughter born shortly before it need not live longer.
+    """
+    chains = _Chains.of(frame, previous)
+    candidates = []
+    for born, other, mother in _neighbours_of_new_cells(frame, yx_um, area_um2, previous):
+        before = chains.before(mother, REFERENCE_DETECTIONS)
+        lives = [chains.after(row, DAUGHTER_DETECTIONS) for row in (born, other)]
+        short = [len(life) < DAUGHTER_DETECTIONS and frame[life[-1]] < last_frame for life in lives]
+        if any(short) or len(before) < DAUGHTER_DETECTIONS:
+            continue
+        cost = _cost(
+            mother_um2=float(np.median(area_um2[before])),
+            daughters_um2=tuple(float(np.median(area_um2[life])) for life in lives),
+            apart_um=float(np.hypot(*(yx_um[born] - yx_um[other]))),
+            aside_um=float(np.hypot(*((yx_um[born] + yx_um[other]) / 2 - yx_um[mother]))),
+        )
+        if cost <= LARGEST_COST:
+            candidates.append((cost, born, other, mother))
+    return _best_of(candidates)
+
+
+def _neighbours_of_new_cells(
+    frame: Ints, yx_um: Floats, area_um2: Floats, previous: Ints
+) -> Iterator[tuple[int, int, int]]:
+    """New cells, each with the cells beside it that are not new, and the row those follow."""
+    followed = np.flatnonzero(previous >= 0)
+    if len(followed) == 0:
+        return
+    widest = FARTHEST_RADII * float(np.sqrt(np.percentile(area_um2, 99) / np.pi))
+    new = np.flatnonzero((previous < 0) & (frame > frame[0]))
+    for now in np.unique(frame[new]).tolist():
+        born = new[frame[new] == now]
+        others = followed[
+            np.searchsorted(frame[followed], now) : np.searchsorted(frame[followed], now, "right")
+        ]
+        if len(others) == 0:
+            continue
+        near = cKDTree(yx_um[born]).sparse_distance_matrix(
+            cKDTree(yx_um[others]), widest, output_type="ndarray"
+        )
+        for i, j in np.sort(near[["i", "j"]], order=["i", "j"]).tolist():
+            yield int(born[i]), int(others[j]), int(previous[others[j]])
+
+
+def _cost(*, mother_um2: float, daughters_um2: tuple[float, ...], apart_um: float, aside_um: float) -> float:
+    """How badly this looks like a division; infinite where it cannot be one."""
+    radius = np.sqrt(mother_um2 / np.pi)
+    shares = np.array(daughters_um2) / mother_um2
+    if (shares < DAUGHTER_AREA[0]).any() or (shares > DAUGHTER_AREA[1]).any():
+        return np.inf
+    if not BOTH_AREAS[0] <= shares.sum() <= BOTH_AREAS[1] or apart_um > FARTHEST_RADII * radius:
+        return np.inf
+    unequal, grown = np.log(shares[0] / shares[1]), np.log(shares.sum())
+    return float((aside_um / (0.5 * radius)) ** 2 + (unequal / 0.4) ** 2 + (grown / 0.3) ** 2)
+
+
+def _best_of(candidates: list[tuple[float, int, int, int]]) -> list[Division]:
+    """The cheapest first; a detection is in one division only."""
+    taken: set[int] = set()
+    divisions = []
+    for _, born, other, mother in sorted(candidates):
+        if taken.isdisjoint((born, other)):
+            taken |= {born, other}
+            divisions.append(Division(mother=mother, daughters=(min(born, other), max(born, other))))
+    return sorted(divisions, key=lambda division: division.daughters)
+
+
+class _Chains:
+    """Detections as chains that can be walked both ways."""
+
+    def __init__(self, previous: Ints, following: Ints) -> None:
+        self._previous = previous
+        self._following = following
+
+    @classmethod
+    def of(cls, frame: Ints, previous: Ints) -> "_Chains":
+        following = np.full(len(frame), -1, dtype=np.int64)
+        rows = np.flatnonzero(previous >= 0)
+        following[previous[rows]] = rows
+        return cls(previous, following)
+
+    def before(self, row: int, most: int) -> list[int]:
+        """The row and those before it, `most` at most."""
+        return self._walk(self._previous, row, most)
+
+    def after(self, row: int, most: int) -> list[int]:
+        """The row and those after it, `most` at most."""
+        return self._walk(self._following, row, most)
+
+    @staticmethod
+    def _walk(way: Ints, row: int, most: int) -> list[int]:
+        rows = [row]
+        while len(rows) < most and way[rows[-1]] >= 0:
+            rows.append(int(way[rows[-1]]))
+        return rows

@@ -1,0 +1,190 @@
+"""How cells of one film move and how constant they look: measured from links, asked by the linker.
+
+Knows steps, velocities and features of one role's cells. Knows nothing of frames, tracks or who is linked.
+"""
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+NEW_SHARE = 0.01  # of a frame's detections: cells or ghosts that were not there before
+WIDE_SHARE = 0.02  # of the steps that follow neither of the two ways to move
+STAY_IN_MODE = 0.85  # a cell that moves goes on moving, one that rests goes on resting
+FEATURE_TAIL = 4.0  # degrees of freedom: one odd frame must not break a track
+FEATURE_LIMIT = 5.0  # most that looks may say for or against a link, in log odds
+FIT_ROUNDS = 20
+LEAST_STEPS = 30  # to measure anything from
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkModel:
+    """How these cells move and how constant their looks are; standard deviations are per axis and frame.
+
+    A step is one of a resting cell (about 0), of a moving cell (about `persistence` x its velocity) or of
+    neither (wide). Looks of the same cell differ by `same`, of two cells by `other` (covariances).
+    """
+
+    still_um: float
+    moving_um: float
+    start_um: float  # a moving cell's whole step, where its velocity is not known yet
+    wide_um: float
+    persistence: float
+    moving_share: float
+    new_per_um2: float  # detections per frame that continue no track
+    same: Floats  # (F, F)
+    other: Floats
+
+
+def first_model(features: Floats, *, per_um2: float, um_per_frame: float, slack_um: float) -> LinkModel:
+    """A model to start from, before anything was linked.
+
+    Args:
+        features: (N, F) of all detections.
+        per_um2: Detections per frame and um2.
+        um_per_frame: The farthest that a cell may move in a frame.
+        slack_um: What outlines jitter.
+    """
+    other = 2 * _robust_covariance(features)
+    return LinkModel(
+        still_um=slack_um / 3,
+        moving_um=(um_per_frame + slack_um) / 4,
+        start_um=(um_per_frame + slack_um) / 3,
+        wide_um=(um_per_frame + slack_um) / 2,
+        persistence=0.5,
+        moving_share=0.5,
+        new_per_um2=NEW_SHARE * per_um2,
+        same=other / 8,
+        other=other,
+    )
+
+
+def fit_model(
+    model: LinkModel, *, step: Floats, velocity: Floats, change: Floats, smallest_um: float
+) -> LinkModel:
+    """Measure the model from steps of one frame, by expectation maximisation.
+
+    Too few steps leave it as it was.
+
+    Args:
+        model: To start from.
+        step: (N, 2) in um.
+        velocity: (N, 2) in um per frame, before the step; nan where it was not known.
+        change: (N, F) of looks over the step.
+        smallest_um: No standard deviation is taken to be smaller.
+    """
+    if len(step) < LEAST_STEPS:
+        return model
+    model = replace(model, same=_robust_covariance(change))
+    known = np.isfinite(velocity[:, 0])
+    if known.sum() < LEAST_STEPS:
+        return model
+    step, velocity = step[known], velocity[known]
+    for _ in range(FIT_ROUNDS):
+        still, moving, _ = mode_weights(model, step, velocity)
+        persistence = (moving[:, None] * step * velocity).sum() / max(
+            (moving[:, None] * velocity**2).sum(), 1e-9
+        )
+        persistence = float(np.clip(persistence, 0.0, 0.97))
+        model = replace(
+            model,
+            persistence=persistence,
+            still_um=max(_spread(still, step), smallest_um),
+            moving_um=max(_spread(moving, step - persistence * velocity), smallest_um),
+            start_um=max(_spread(moving, step), smallest_um),
+            moving_share=float(np.clip(moving.sum() / (still.sum() + moving.sum()), 0.02, 0.98)),
+        )
+    return model
+
+
+def motion_log_density(
+    model: LinkModel, *, step: Floats, velocity: Floats, frames: Ints, moving: Floats
+) -> Floats:
+    """Log density, per um2, of a step over some frames by a cell that moves with a known probability."""
+    resting, going, wide = _mode_densities(model, step, velocity, frames)
+    share = model.moving_share + (moving - model.moving_share) * STAY_IN_MODE**frames
+    density = (1 - WIDE_SHARE) * ((1 - share) * resting + share * going) + WIDE_SHARE * wide
+    return np.log(np.maximum(density, 1e-300))
+
+
+def _mode_densities(
+    model: LinkModel, step: Floats, velocity: Floats, frames: Ints
+) -> tuple[Floats, Floats, Floats]:
+    """Density, per um2, of a step over some frames: resting, moving, neither."""
+    waits, place = np.unique(frames, return_inverse=True)
+    powers: list[Floats] = [model.persistence ** np.arange(1, wait + 1) for wait in waits.tolist()]
+    ahead = np.array([power.sum() for power in powers])
+    # what one frame's departure adds to the place after the rest of the frames
+    blur = np.array([((1 - power) ** 2).sum() / (1 - model.persistence) ** 2 for power in powers])
+    waited = frames.astype(np.float64)
+    known = np.isfinite(velocity[:, 0])
+    forecast = np.where(known[:, None], ahead[place][:, None] * velocity, 0.0)
+    departure: Floats = np.where(known, model.moving_um**2, model.start_um**2) * blur[place]
+    return (
+        _gauss(step, model.still_um**2 * (1.0 + waited) / 2),
+        _gauss(step - forecast, departure),
+        _gauss(step, model.wide_um**2 * waited),
+    )
+
+
+def mode_weights(
+    model: LinkModel, step: Floats, velocity: Floats, share: Floats | None = None
+) -> tuple[Floats, Floats, Floats]:
+    """Probability that a step of one frame was that of a resting, a moving cell, or neither."""
+    part = np.full(len(step), model.moving_share) if share is None else share
+    still, moving, wide = _mode_densities(model, step, velocity, np.ones(len(step), dtype=np.int64))
+    still, moving, wide = (
+        (1 - WIDE_SHARE) * (1 - part) * still,
+        (1 - WIDE_SHARE) * part * moving,
+        WIDE_SHARE * wide,
+    )
+    total = np.maximum(still + moving + wide, 1e-300)
+    return still / total, moving / total, wide / total
+
+
+def _gauss(offset: Floats, variance: Floats | float) -> Floats:
+    density: Floats = np.exp(-(offset**2).sum(axis=1) / (2 * variance)) / (2 * np.pi * variance)
+    return density
+
+
+def _spread(weight: Floats, offset: Floats) -> float:
+    return math.sqrt((weight[:, None] * offset**2).sum() / max(2 * weight.sum(), 1e-9))
+
+
+def looks_log_odds(model: LinkModel, change: Floats) -> Floats:
+    """How much more likely this change is for one cell than for two."""
+    n_features = change.shape[1]
+    if n_features == 0:
+        return np.zeros(len(change))
+    odds = _tailed_log_density(change, model.same) - _tailed_log_density(change, model.other)
+    limited: Floats = np.clip(odds, -FEATURE_LIMIT, FEATURE_LIMIT)
+    return limited
+
+
+def _tailed_log_density(change: Floats, covariance: Floats) -> Floats:
+    """Log density of Student's t, up to a constant."""
+    distance = np.einsum("ni,ij,nj->n", change, np.linalg.inv(covariance), change)
+    tail = (FEATURE_TAIL + change.shape[1]) / 2 * np.log1p(distance / FEATURE_TAIL)
+    log_density: Floats = -tail - np.linalg.slogdet(covariance)[1] / 2
+    return log_density
+
+
+def _robust_covariance(values: Floats) -> Floats:
+    """Covariance of the bulk: scales from the median deviation, correlation of values cut at 3 scales."""
+    n, n_features = values.shape
+    if n < 3 or n_features == 0:
+        return np.eye(n_features)
+    centred = values - np.median(values, axis=0)
+    scale = np.maximum(1.4826 * np.median(np.abs(centred), axis=0), 1e-3)
+    cut = np.clip(centred / scale, -3, 3)
+    shape = np.einsum("ni,nj->ij", cut, cut) / n
+    size = np.sqrt(np.maximum(np.diag(shape), 1e-12))
+    # a fifth of the way to independence keeps it well away from singular
+    covariance: Floats = np.outer(scale, scale) * (
+        0.8 * shape / np.outer(size, size) + 0.2 * np.eye(n_features)
+    )
+    return covariance

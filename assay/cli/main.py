@@ -1,0 +1,106 @@
+"""The command line: one door, exit codes as in the contract, one line for every error a user can mend."""
+
+import errno
+import signal
+import sys
+import traceback
+from types import FrameType
+from typing import Annotated, NoReturn
+
+import click
+import typer
+
+from assay._version import __version__
+from assay.cli.model_commands import models, train
+from assay.cli.plate_commands import check, import_plate, protocol, score, simulate
+from assay.cli.progress import Reporter, plain
+from assay.cli.run_commands import demo, export, report, run, status
+from assay.errors import AssayError
+
+EXIT_OK, EXIT_BUG, EXIT_MENDABLE, EXIT_SOME_FAILED = 0, 1, 2, 3
+EXIT_INTERRUPTED, EXIT_TERMINATED = 130, 143
+
+app = typer.Typer(
+    name="killassay",
+    help="Who killed whom, when, and how sure: killing assays from a plate on disk to numbers with intervals.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+class Terminated(BaseException):
+    """SIGTERM came, as when a cluster takes a node back; what is done is kept."""
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"killassay {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _global_options(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", callback=_show_version, is_eager=True)] = False,
+    verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Say more.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Say nothing but errors and results.")] = False,
+) -> None:
+    context.obj = Reporter(quiet=quiet, verbose=verbose)
+
+
+for _command in (demo, check, protocol, run, status, report, export, simulate, score, train, models):
+    app.command()(_command)
+app.command(name="import")(import_plate)
+
+
+def main() -> NoReturn:
+    """Run the command line and leave with the contract's exit code."""
+    signal.signal(signal.SIGTERM, _terminate)
+    sys.exit(_exit_code())
+
+
+def _exit_code() -> int:
+    try:
+        code = app(standalone_mode=False)
+    except click.exceptions.Exit as stop:
+        return stop.exit_code
+    except (click.exceptions.Abort, KeyboardInterrupt):
+        return _leave(
+            "interrupted; what is done is kept, the same command goes on from there", EXIT_INTERRUPTED
+        )
+    except Terminated:
+        return _leave(
+            "terminated; what is done is kept, the same command goes on from there", EXIT_TERMINATED
+        )
+    except click.exceptions.ClickException as error:
+        hint = " Try `killassay --help`." if isinstance(error, click.exceptions.UsageError) else ""
+        return _leave(f"{error.format_message()}{hint}", EXIT_MENDABLE)
+    except AssayError as error:
+        return _leave(str(error), EXIT_MENDABLE)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM):
+            return _leave(
+                f"{error.filename or 'the disk'}: {error.strerror}. What is done is kept.", EXIT_MENDABLE
+            )
+        return _bug()
+    except MemoryError:
+        return _leave("not enough memory. Run with fewer workers; what is done is kept.", EXIT_MENDABLE)
+    except Exception:  # noqa: BLE001 - the outermost door: whatever comes here is our bug, and is said to be
+        return _bug()
+    return code if isinstance(code, int) else EXIT_OK
+
+
+def _leave(message: str, code: int) -> int:
+    sys.stderr.write(f"killassay: {plain(message)}\n".replace("\n", " ").rstrip() + "\n")
+    return code
+
+
+def _bug() -> int:
+    traceback.print_exc()
+    sys.stderr.write(f"killassay {__version__}: this is our bug, please report it with the lines above.\n")
+    return EXIT_BUG
+
+
+def _terminate(signum: int, frame: FrameType | None) -> None:
+    raise Terminated

@@ -1,0 +1,79 @@
+"""Commands about models: train one, list them; and the one place where a run gets its model from."""
+
+import functools
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+import assay
+from assay.cli.progress import Reporter
+from assay.errors import ModelError
+from assay.labels import Segmenter
+from assay.protocol import ModelSettings
+
+
+def model_for(settings: ModelSettings, device: str) -> tuple[Callable[[], Segmenter], Mapping[str, str]]:
+    """Choose model and device once, at the top.
+
+    Returns:
+        What makes the model in any process, and the model's identity.
+    """
+    make = functools.partial(_load, settings.name, device, settings.precision)
+    return make, dict(make().identity)
+
+
+@functools.cache
+def _load(name: str, device: str, precision: str) -> Segmenter:
+    _require_our_models()
+    from models.weights import load_model
+
+    return load_model(name, device=device, precision=precision)
+
+
+def _require_our_models() -> None:
+    """Another package called `models` on the path would shadow ours."""
+    import models
+
+    found = Path(str(models.__file__)).parent if models.__file__ else None
+    if found is None or found.parent != Path(str(assay.__file__)).parent.parent:
+        raise ModelError(
+            f"another package called 'models' is in the way: {found}. Expected the one beside "
+            f"{Path(str(assay.__file__)).parent}. Start killassay from another folder, or rename that package."
+        )
+
+
+def train(
+    context: typer.Context,
+    out: Annotated[Path, typer.Option(help="Folder for the new model: weights and card.")],
+    minutes: Annotated[float, typer.Option(help="Stop training after so long.")] = 45.0,
+    tiles: Annotated[int, typer.Option(help="Simulated tiles to learn from.")] = 2000,
+    seed: Annotated[int, typer.Option(help="Seed of the simulated tiles; 1000000 or more.")] = 1_000_000,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+) -> None:
+    """Train a model on simulated films, from nothing; run again on the same folder it resumes."""
+    from assay.cli.training import train_on_simulated_films
+
+    reporter: Reporter = context.obj
+    card = train_on_simulated_films(
+        out, minutes=minutes, n_tiles=tiles, seed=seed, device=device, progress=reporter
+    )
+    typer.echo(f"model: {card}")
+
+
+def models() -> None:
+    """List the models: what each was trained on, and how well it does."""
+    _require_our_models()
+    from models.weights import list_models
+
+    table = Table(title=None, box=None, pad_edge=False)
+    for heading in ("name", "pixel size (um)", "roles", "licence", "sha256"):
+        table.add_column(heading)
+    for card in list_models():
+        table.add_row(
+            card.name, f"{card.pixel_um:g}", ", ".join(card.channel_roles), card.licence, card.sha256[:12]
+        )
+    Console(highlight=False).print(table)

@@ -1,0 +1,204 @@
+"""Commands that run the main job and show what came out of it."""
+
+import os
+import platform
+import shlex
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from assay._version import __version__
+from assay.cli.model_commands import model_for
+from assay.cli.progress import Reporter
+from assay.errors import AssayError, ProtocolError, ResultsError
+from assay.protocol import read_protocol
+from assay.stack import well_name
+
+_FORMATS = ("parquet", "csv")
+
+
+def run(
+    context: typer.Context,
+    plate: Annotated[Path, typer.Argument(help="OME-Zarr plate, or one OME-Zarr image.")],
+    protocol: Annotated[Path, typer.Option(help="The experiment's settings (TOML).")],
+    out: Annotated[Path, typer.Option(help="RESULTS folder; an existing one is resumed.")],
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    workers: Annotated[int, typer.Option(min=0, help="Processes; 0 chooses by the work and the cores.")] = 0,
+    wells: Annotated[str, typer.Option(help="Only these, as B02,B03.")] = "",
+    shard: Annotated[str, typer.Option(help="I/N: the I-th of N disjoint parts, for job arrays.")] = "",
+    shards_per_task: Annotated[int, typer.Option(min=1, help="Whole shards of frames per task.")] = 1,
+    batch_frames: Annotated[int, typer.Option(min=0, help="Frames per network call; 0 chooses.")] = 0,
+) -> int:
+    """Run the main job: segment, track, find contacts and deaths, credit kills, report."""
+    from assay.pipeline.run import RunOptions
+
+    options = RunOptions(
+        workers=workers,
+        wells=tuple(well_name(well) for well in wells.split(",") if well.strip()),
+        part=_part(shard),
+        shards_per_task=shards_per_task,
+        batch_frames=batch_frames or None,
+    )
+    return run_and_show(plate, protocol, out, device=device, options=options, reporter=context.obj)
+
+
+def demo(
+    context: typer.Context,
+    out: Annotated[Path, typer.Option(help="RESULTS folder.")] = Path("demo-results"),
+) -> int:
+    """Run the main job on the sample plate: the table of wells and the report."""
+    from assay.pipeline.run import RunOptions
+
+    sample = sample_folder()
+    return run_and_show(
+        sample / "plate.zarr",
+        sample / "plate.toml",
+        out,
+        device="auto",
+        options=RunOptions(workers=0),
+        reporter=context.obj,
+    )
+
+
+def run_and_show(
+    plate: Path, protocol_file: Path, out: Path, *, device: str, options: Any, reporter: Reporter
+) -> int:
+    """The main job, then the table of wells; the exit code says whether fields failed."""
+    from dataclasses import replace
+
+    from assay.execution import available_cores
+    from assay.pipeline.run import choose_workers, plan_run, run_plate
+
+    started = datetime.now(UTC)
+    protocol = read_protocol(protocol_file)
+    make_segmenter, identity = model_for(protocol.model, device)
+    plan = plan_run(plate, out, protocol=protocol, segmenter=identity, options=options)
+    if options.workers == 0:
+        options = replace(options, workers=choose_workers(plan, available_cores()))
+    reporter.detail(f"model {identity}, {options.workers} workers")
+    with reporter.live():
+        outcome = run_plate(
+            plan,
+            make_segmenter=make_segmenter,
+            provenance=_provenance(started, identity),
+            options=options,
+            progress=reporter,
+        )
+    return _show(outcome, out, reporter)
+
+
+def status(results: Annotated[Path, typer.Argument(help="RESULTS folder.")]) -> int:
+    """What is expected, done and failed, per field."""
+    from assay.pipeline.status import status_lines
+
+    lines, some_failed = status_lines(results)
+    typer.echo("\n".join(lines))
+    return 3 if some_failed else 0
+
+
+def report(
+    context: typer.Context,
+    results: Annotated[Path, typer.Argument(help="RESULTS folder.")],
+    format: Annotated[str, typer.Option(help="html, pdf-ready or tables.")] = "html",
+) -> None:
+    """Make tables and report again, from what is there."""
+    from assay.pipeline.run import report_again
+
+    if format not in ("html", "pdf-ready", "tables"):
+        raise ResultsError(f"--format {format!r}: expected html, pdf-ready or tables.")
+    path = report_again(
+        results, tables_only=format == "tables", for_print=format == "pdf-ready", progress=context.obj
+    )
+    _print_wells(results)
+    typer.echo(f"{'tables' if format == 'tables' else 'report'}: {path}")
+
+
+def export(
+    results: Annotated[Path, typer.Argument(help="RESULTS folder.")],
+    to: Annotated[Path, typer.Option("--to", help="Folder to write into.")],
+    format: Annotated[str, typer.Option(help="parquet or csv.")] = "csv",
+) -> None:
+    """Write the tables for other programs."""
+    from assay.columns import TABLES
+    from assay.io.tables import read_table, write_csv, write_table
+
+    if format not in _FORMATS:
+        raise ResultsError(f"--format {format!r}: expected one of {', '.join(_FORMATS)}.")
+    tables = results / "tables"
+    if not tables.is_dir():
+        raise ResultsError(
+            f"{results} has no tables yet. Expected a RESULTS folder of a finished `killassay run`."
+        )
+    to.mkdir(parents=True, exist_ok=True)
+    for name in TABLES:
+        table = read_table(tables, name)
+        path = write_csv(to / f"{name}.csv", table) if format == "csv" else write_table(to, name, table)
+        typer.echo(str(path))
+
+
+def sample_folder() -> Path:
+    """The sample plate: in the installed package, or in the source tree."""
+    package = Path(__file__).parents[1]
+    for folder in (package / "_sample", package.parent / "data" / "sample"):
+        if (folder / "plate.zarr").is_dir():
+            return folder
+    raise ProtocolError(
+        "the sample plate is not there. Expected data/sample/plate.zarr beside the package; install killassay "
+        "again, or make one: killassay simulate sample.zarr --scenario sample"
+    )
+
+
+def _show(outcome: Any, out: Path, reporter: Reporter) -> int:
+    if not outcome.complete:
+        typer.echo(f"this part is done; run without --shard to merge the parts in {out}")
+        return 3 if outcome.failed else 0
+    _print_wells(out)
+    for place, reason in outcome.failed.items():
+        typer.echo(f"FAILED {place}: {reason}")
+    typer.echo(f"report: {outcome.report}")
+    return 3 if outcome.failed else 0
+
+
+def _print_wells(results: Path) -> None:
+    from assay.io.tables import read_table
+    from assay.report.console import well_table
+
+    tables = {name: read_table(results / "tables", name) for name in ("wells", "fields")}
+    console = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+    console.print(well_table(tables))
+
+
+def _provenance(started: datetime, identity: Any) -> dict[str, Any]:
+    import numpy
+
+    return {
+        "killassay": __version__,
+        "python": platform.python_version(),
+        "numpy": numpy.__version__,
+        "machine": platform.machine(),
+        "system": platform.system(),
+        "model": dict(identity),
+        "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "started": started.isoformat(timespec="seconds"),
+        "process": os.getpid(),
+    }
+
+
+def _part(text: str) -> tuple[int, int]:
+    if not text:
+        return 1, 1
+    try:
+        number, of = (int(piece) for piece in text.split("/"))
+    except ValueError:
+        number, of = 0, 0
+    if not 1 <= number <= of:
+        raise _usage(f"--shard {text!r}: expected I/N with 1 <= I <= N, e.g. --shard 2/8.")
+    return number, of
+
+
+def _usage(message: str) -> AssayError:
+    return ProtocolError(message)

@@ -1,0 +1,67 @@
+"""`killassay train`: simulated frames go to `models.training` as arrays; neither knows of the other."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from assay.brightness import measure_brightness, role_slots
+from assay.cli.progress import Reporter
+from assay.errors import ModelError
+from assay.labels import ChannelRole
+from assay.simulate.tiles import training_frame
+from models.training.dataset import TrainingFrame, cache_tiles
+from models.training.train import TrainingSettings, train
+
+FIRST_TRAINING_SEED = 1_000_000
+"""Films with smaller seeds are for scoring: no model ever learns from them."""
+
+_DATA = "simulated frames of killassay, seeds from {seed}"
+_LICENCE = "BSD-3-Clause"
+
+
+def train_on_simulated_films(
+    out: Path, *, minutes: float, n_tiles: int, seed: int, device: str, progress: Reporter
+) -> Path:
+    """Render tiles as far as they are not there yet, train on them, and write the model's card and weights.
+
+    Raises:
+        ModelError: The seed is one of those kept for scoring.
+    """
+    if seed < FIRST_TRAINING_SEED:
+        raise ModelError(
+            f"--seed {seed}: seeds below {FIRST_TRAINING_SEED} are kept for scoring. Give one of at least that."
+        )
+    tiles = out / "tiles"
+    tiles.mkdir(parents=True, exist_ok=True)
+    done = len(list(tiles.glob("*.npz")))
+    progress.begin("render tiles", n_tiles, min(done, n_tiles))
+    for _ in cache_tiles(_frames(done, n_tiles, seed), tiles):
+        progress.advance()
+    card = out / f"{out.name}.json"
+    progress.say(f"training for {minutes:g} min")
+    train(
+        tiles=tiles,
+        out=card,
+        settings=TrainingSettings(minutes=minutes, seed=seed, device=device),
+        training_data=_DATA.format(seed=seed),
+        licence=_LICENCE,
+        log=progress.say,
+    )
+    return card
+
+
+def _frames(first: int, end: int, seed: int) -> Iterator[TrainingFrame]:
+    for index in range(first, end):
+        frame = training_frame(index, seed=seed)
+        roles: dict[ChannelRole, tuple[int, ...]] = {}
+        for channel, role in enumerate(frame.roles):
+            roles[role] = (*roles.get(role, ()), channel)
+        slots, present = role_slots(frame.images[None], measure_brightness([frame.images]), roles)
+        yield TrainingFrame(
+            slots=slots[0],
+            present=np.array(present),
+            effectors=frame.effectors.astype(np.int32),
+            targets=frame.targets.astype(np.int32),
+            pixel_um=frame.pixel_um,
+        )

@@ -1,0 +1,393 @@
+"""Steps 2 and 3, one field at a time and on tables: tracks, contacts, deaths, and the labels of the tracks."""
+
+import time
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from assay.columns import Table, columns_of, make_table, table_of_rows
+from assay.contacts import Contact, find_contacts
+from assay.deaths import Death, survey_deaths
+from assay.io.ome_zarr import LabelPlate
+from assay.io.results import Results
+from assay.io.tables import read_arrays, read_table, write_arrays, write_table
+from assay.labels import CELL_ROLES, CellMeasures, CellRole, ChannelRole
+from assay.measures import concatenate as concatenate_measures
+from assay.pipeline.pixels import field_unit_of, frame_labels_path, unit_of
+from assay.pipeline.plan import FieldPlan
+from assay.pipeline.work_files import (
+    measures_file,
+    read_facts,
+    read_measures,
+    read_pairs,
+    read_quality,
+    take_measures,
+    work_file,
+    write_facts,
+)
+from assay.quality import FrameQuality, mask_frames
+from assay.quality import concatenate as concatenate_quality
+from assay.touching import concatenate_pairs
+from assay.tracks import Track, TrackEnd, Tracks, estimate_drift, link
+
+_OTHER: dict[CellRole, CellRole] = {"effector": "target", "target": "effector"}
+# Dyes that sit in the cell itself, so that a dying cell loses them.
+_MARKER_ROLES: dict[CellRole, tuple[ChannelRole, ...]] = {"effector": ("effector",), "target": ("target",)}
+
+
+def link_field(plan: FieldPlan) -> None:
+    """Judge the field's frames, follow its cells through the usable ones, and keep who is who."""
+    results, unit = Results.open(plan.results), field_unit_of(plan)
+    if results.ledger.is_done("link", unit, plan.link_key()):
+        return
+    started = time.perf_counter()
+    masked = mask_frames(
+        read_field_quality(plan), missing_frames=plan.missing_frames, channel_names=plan.channel_names
+    )
+    measures = {role: read_field_measures(plan, role, masked) for role in CELL_ROLES}
+    n_frames = plan.shape[0]
+    drift = estimate_drift(
+        list(measures.values()), n_frames=n_frames, masked_frames=masked, calibration=plan.calibration
+    )
+    outputs = [write_facts(work_file(plan.results, "link", plan.field), _link_facts(masked, drift))]
+    for role in CELL_ROLES:
+        tracks = _link_role(plan, measures[role], masked, drift)
+        outputs += _write_tracks(plan, measures[role], tracks)
+    results.ledger.commit("link", unit, plan.link_key(), outputs, seconds=time.perf_counter() - started)
+
+
+def write_labels(plan: FieldPlan, first: int, end: int) -> None:
+    """Write one run of label images whose values are track ids."""
+    results, unit = Results.open(plan.results), unit_of(plan, first)
+    if results.ledger.is_done("labels", unit, plan.labels_key()):
+        return
+    started = time.perf_counter()
+    source = LabelPlate.open(frame_labels_path(plan.results))
+    target = LabelPlate.open(plan.results / "labels.zarr")
+    outputs = []
+    for role in CELL_ROLES:
+        rows = read_arrays(_track_rows_file(plan, role))
+        frame_labels = source.read(plan.field, role, range(first, end))
+        relabelled = np.empty_like(frame_labels)
+        for place, frame in enumerate(range(first, end)):
+            here = rows["frame"] == frame
+            ids = np.zeros(int(frame_labels[place].max()) + 1, dtype=np.uint32)  # 0: a cell of a masked frame
+            ids[rows["label"][here]] = rows["track_id"][here]
+            relabelled[place] = ids[frame_labels[place]]
+        target.write(plan.field, role, first, relabelled)
+        outputs += target.files_of(plan.field, role, first, end - first)
+    target.write_preview(plan.field, first, source.read_preview(plan.field, range(first, end)))
+    outputs += target.preview_files_of(plan.field, first, end - first)
+    results.ledger.commit("labels", unit, plan.labels_key(), outputs, seconds=time.perf_counter() - started)
+
+
+def find_events(plan: FieldPlan) -> None:
+    """Find a field's contacts and deaths, and write its part of the result tables."""
+    results, unit = Results.open(plan.results), field_unit_of(plan)
+    if results.ledger.is_done("events", unit, plan.events_key()):
+        return
+    started = time.perf_counter()
+    masked = masked_frames(plan)
+    measures = {role: read_field_measures(plan, role, masked) for role in CELL_ROLES}
+    tracks = {role: read_tracks(plan, role) for role in CELL_ROLES}
+    deaths, dead_from_start = _deaths(plan, measures, tracks, masked)
+    contacts = _contacts(plan, measures, tracks, masked)
+    cells = [
+        _cells_table(plan, measures[role], tracks[role], deaths, dead_from_start[role]) for role in CELL_ROLES
+    ]
+    outputs = [
+        _keep(plan, "cells", _sorted_cells(cells)),
+        _keep(plan, "tracks", table_of_rows("tracks", _track_rows(plan, tracks, deaths))),
+        _keep(plan, "contacts", table_of_rows("contacts", _contact_rows(plan, contacts, deaths))),
+        _keep(plan, "deaths", table_of_rows("deaths", _death_rows(plan, deaths))),
+        write_facts(
+            work_file(plan.results, "dead_from_start", plan.field),
+            {role: sorted(ids) for role, ids in dead_from_start.items()},
+        ),
+    ]
+    results.ledger.commit("events", unit, plan.events_key(), outputs, seconds=time.perf_counter() - started)
+
+
+def read_field_quality(plan: FieldPlan) -> FrameQuality:
+    """The light of all frames that hold an image."""
+    files = [work_file(plan.results, "quality", plan.field, first) for first, _ in _runs_with_images(plan)]
+    return concatenate_quality([read_quality(file, len(plan.channel_names)) for file in files])
+
+
+def read_field_measures(plan: FieldPlan, role: CellRole, masked: Collection[int]) -> CellMeasures:
+    """The measures of one role over the film, without those of masked frames."""
+    files = [measures_file(plan.results, role, plan.field, first) for first, _ in _runs_with_images(plan)]
+    measures = concatenate_measures([read_measures(file, role) for file in files])
+    return take_measures(measures, ~np.isin(measures.frame, sorted(masked))) if masked else measures
+
+
+def masked_frames(plan: FieldPlan) -> dict[int, str]:
+    """Frames without a usable image, with the reason; known once the field is linked."""
+    facts = read_facts(work_file(plan.results, "link", plan.field))
+    return {int(frame): reason for frame, reason in facts["masked_frames"].items()}
+
+
+def drift_um(plan: FieldPlan) -> float:
+    """Largest stage displacement from frame 0; known once the field is linked."""
+    return float(read_facts(work_file(plan.results, "link", plan.field))["drift_um"])
+
+
+def read_tracks(plan: FieldPlan, role: CellRole) -> Tracks:
+    """The field's tracks of one role, as they were linked."""
+    rows = read_arrays(_track_rows_file(plan, role))
+    table = read_arrays(work_file(plan.results, f"tracks_{role}", plan.field))
+    tracks = tuple(
+        Track(
+            track_id=int(track_id),
+            first_frame=int(first),
+            last_frame=int(last),
+            parent_track_id=int(parent) or None,
+            start=start,
+            end=end,
+        )
+        for track_id, first, last, parent, start, end in zip(*table.values(), strict=True)
+    )
+    return Tracks(role=role, track_id=rows["track_id"], tracks=tracks)
+
+
+def event_file(plan: FieldPlan, table: str) -> Any:
+    """Path of one field's part of a result table."""
+    return work_file(plan.results, f"table_{table}", plan.field)
+
+
+def read_event_table(plan: FieldPlan, table: str) -> Table:
+    """One field's part of a result table."""
+    return read_table(event_file(plan, table), table)
+
+
+def _link_role(
+    plan: FieldPlan, measures: CellMeasures, masked: Collection[int], drift: NDArray[np.float64]
+) -> Tracks:
+    tracking = plan.protocol.tracking
+    fastest = (
+        tracking.effector_max_um_per_min if measures.role == "effector" else tracking.target_max_um_per_min
+    )
+    return link(
+        measures,
+        n_frames=plan.shape[0],
+        masked_frames=masked,
+        calibration=plan.calibration,
+        field_shape=plan.shape[2:],
+        max_gap_frames=tracking.max_gap_frames,
+        max_um_per_min=fastest,
+        drift_um=drift,
+    )
+
+
+def _link_facts(masked: Mapping[int, str], drift: NDArray[np.float64]) -> dict[str, Any]:
+    away = np.hypot(*drift.T)
+    return {
+        "masked_frames": {str(frame): reason for frame, reason in masked.items()},
+        "drift_um": float(np.nanmax(away)) if len(away) else 0.0,
+    }
+
+
+def _write_tracks(plan: FieldPlan, measures: CellMeasures, tracks: Tracks) -> list[Any]:
+    rows: Table = {"frame": measures.frame, "label": measures.label, "track_id": tracks.track_id}
+    table: Table = {
+        "track_id": np.array([track.track_id for track in tracks.tracks], dtype=np.int64),
+        "first_frame": np.array([track.first_frame for track in tracks.tracks], dtype=np.int64),
+        "last_frame": np.array([track.last_frame for track in tracks.tracks], dtype=np.int64),
+        "parent_track_id": np.array([track.parent_track_id or 0 for track in tracks.tracks], dtype=np.int64),
+        "start": np.array([track.start for track in tracks.tracks], dtype=object),
+        "end": np.array([track.end for track in tracks.tracks], dtype=object),
+    }
+    return [
+        write_arrays(_track_rows_file(plan, measures.role), rows),
+        write_arrays(work_file(plan.results, f"tracks_{measures.role}", plan.field), table),
+    ]
+
+
+def _track_rows_file(plan: FieldPlan, role: CellRole) -> Any:
+    return work_file(plan.results, f"track_rows_{role}", plan.field)
+
+
+def _runs_with_images(plan: FieldPlan) -> list[tuple[int, int]]:
+    return [(a, b) for a, b in plan.runs() if not set(range(a, b)) <= plan.missing_frames]
+
+
+def _deaths(
+    plan: FieldPlan,
+    measures: Mapping[CellRole, CellMeasures],
+    tracks: Mapping[CellRole, Tracks],
+    masked: Collection[int],
+) -> tuple[list[Death], dict[CellRole, frozenset[int]]]:
+    """Deaths of both roles, numbered through the field, and who was dead when first seen."""
+    if plan.shape[0] < 2:
+        return [], {role: frozenset() for role in CELL_ROLES}
+    background = _background(plan)
+    surveys = {
+        role: survey_deaths(
+            tracks[role],
+            measures[role],
+            death_channel=plan.names_of("death"),
+            marker_channels=plan.names_of(*_MARKER_ROLES[role]),
+            background=background,
+            n_frames=plan.shape[0],
+            masked_frames=masked,
+            calibration=plan.calibration,
+            min_probability=plan.protocol.death.min_probability,
+            others=measures[_OTHER[role]],
+        )
+        for role in CELL_ROLES
+    }
+    found = [*surveys["target"].deaths, *surveys["effector"].deaths]
+    numbered = [replace(death, death_id=number) for number, death in enumerate(found, start=1)]
+    return numbered, {role: survey.dead_from_start for role, survey in surveys.items()}
+
+
+def _background(plan: FieldPlan) -> dict[str, NDArray[np.float64]]:
+    """(T,) level of each channel where there are no cells; NaN in frames without an image."""
+    quality = read_field_quality(plan)
+    levels = {name: np.full(plan.shape[0], np.nan) for name in plan.channel_names}
+    for channel, name in enumerate(plan.channel_names):
+        levels[name][quality.frame] = quality.background[:, channel]
+    return levels
+
+
+def _contacts(
+    plan: FieldPlan,
+    measures: Mapping[CellRole, CellMeasures],
+    tracks: Mapping[CellRole, Tracks],
+    masked: Collection[int],
+) -> list[Contact]:
+    if plan.shape[0] < 2:
+        return []
+    files = [work_file(plan.results, "pairs", plan.field, first) for first, _ in plan.runs()]
+    contact = plan.protocol.contact
+    return find_contacts(
+        concatenate_pairs([read_pairs(file) for file in files]),
+        effectors=measures["effector"],
+        effector_tracks=tracks["effector"],
+        targets=measures["target"],
+        target_tracks=tracks["target"],
+        masked_frames=masked,
+        enter_um=contact.enter_um,
+        leave_um=contact.leave_um,
+        bridge_frames=contact.bridge_frames,
+        min_frames=contact.min_frames,
+    )
+
+
+def _cells_table(
+    plan: FieldPlan,
+    measures: CellMeasures,
+    tracks: Tracks,
+    deaths: Sequence[Death],
+    dead_from_start: Collection[int],
+) -> Table:
+    frame_min = plan.calibration.frame_min
+    died = {death.track_id: death.frame for death in deaths if death.role == measures.role}
+    died |= dict.fromkeys(dead_from_start, 0)
+    never = plan.shape[0]
+    death_frame = np.array([died.get(track, never) for track in tracks.track_id.tolist()], dtype=np.int64)
+    n = len(measures)
+    return {
+        "well": np.full(n, plan.field.well, dtype=object),
+        "field": np.full(n, plan.field.field, dtype=np.int64),
+        "frame": measures.frame.astype(np.int64),
+        "time_min": measures.frame * (np.nan if frame_min is None else frame_min),
+        "role": np.full(n, measures.role, dtype=object),
+        "track_id": tracks.track_id,
+        "label": measures.label.astype(np.int64),
+        "y_um": measures.y_um,
+        "x_um": measures.x_um,
+        "area_um2": measures.area_um2,
+        "eccentricity": measures.eccentricity,
+        "covered": measures.covered,
+        "at_border": measures.at_border,
+        "score": measures.score,
+        "dead": measures.frame >= death_frame,
+        **{f"mean_{name}": values for name, values in measures.means.items()},
+    }
+
+
+def _sorted_cells(parts: Sequence[Table]) -> Table:
+    """Both roles' cells in the order of frame, role, track."""
+    joined = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    order = np.lexsort((joined["track_id"], joined["role"].astype(str), joined["frame"]))
+    return {name: column[order] for name, column in joined.items()}
+
+
+def _track_rows(
+    plan: FieldPlan, tracks: Mapping[CellRole, Tracks], deaths: Sequence[Death]
+) -> list[dict[str, Any]]:
+    died = {(death.role, death.track_id) for death in deaths}
+
+    def end_of(role: CellRole, track: Track) -> TrackEnd:
+        return "died" if (role, track.track_id) in died and track.end != "divided" else track.end
+
+    return [
+        {
+            "well": plan.field.well,
+            "field": plan.field.field,
+            "role": role,
+            "track_id": track.track_id,
+            "first_frame": track.first_frame,
+            "last_frame": track.last_frame,
+            "parent_track_id": track.parent_track_id,
+            "start": track.start,
+            "end": end_of(role, track),
+        }
+        for role in CELL_ROLES
+        for track in tracks[role].tracks
+    ]
+
+
+def _contact_rows(
+    plan: FieldPlan, contacts: Sequence[Contact], deaths: Sequence[Death]
+) -> list[dict[str, Any]]:
+    died = {death.track_id: death.frame for death in deaths if death.role == "target"}
+    return [
+        {
+            "well": plan.field.well,
+            "field": plan.field.field,
+            "contact_id": contact.contact_id,
+            "effector_track_id": contact.effector_track_id,
+            "target_track_id": contact.target_track_id,
+            "first_frame": contact.first_frame,
+            "last_frame": contact.last_frame,
+            "duration_min": contact.duration_min(plan.calibration),
+            "min_gap_um": contact.min_gap_um,
+            "mean_interface_um": contact.mean_interface_um,
+            "starts_censored": contact.starts_censored,
+            "ends_censored": contact.ends_censored,
+            "target_dead": contact.first_frame > died.get(contact.target_track_id, plan.shape[0]),
+        }
+        for contact in contacts
+    ]
+
+
+def _death_rows(plan: FieldPlan, deaths: Sequence[Death]) -> list[dict[str, Any]]:
+    """Uncredited shares are 1 until `plate.py` credits the deaths; effectors have none."""
+    return [
+        {
+            "well": plan.field.well,
+            "field": plan.field.field,
+            "death_id": death.death_id,
+            "role": death.role,
+            "track_id": death.track_id,
+            "frame": death.frame,
+            "first_possible_frame": death.first_possible_frame,
+            "last_possible_frame": death.last_possible_frame,
+            "time_min": plan.calibration.minutes(death.frame),
+            "probability": death.probability,
+            "evidence": "+".join(death.evidence),
+            "uncredited_share": 1.0 if death.role == "target" else None,
+        }
+        for death in deaths
+    ]
+
+
+def _keep(plan: FieldPlan, name: str, table: Table) -> Any:
+    checked = make_table(name, table, channel_names=plan.channel_names)
+    assert set(checked) == {column.name for column in columns_of(name, plan.channel_names)}
+    return write_table(event_file(plan, name), name, checked, plan.channel_names)

@@ -1,0 +1,96 @@
+"""Validation of a plate before a run: metadata of every field, the protocol, and the light of a few frames."""
+
+from collections import Counter
+from pathlib import Path
+
+from assay.brightness import frames_to_sample
+from assay.errors import AssayError
+from assay.io.ome_zarr import Plate, open_plate
+from assay.protocol import Protocol
+from assay.quality import concatenate, mask_frames, measure_frame
+from assay.stack import FieldId
+
+_FIELDS_LOOKED_AT = 12
+_FRAMES_LOOKED_AT = 3
+
+
+def check_plate(path: Path, protocol: Protocol | None) -> tuple[list[str], list[str]]:
+    """Look a plate over without computing anything that takes long.
+
+    Returns:
+        Problems that stop a run, and lines that describe the plate.
+
+    Raises:
+        AssayError: The plate cannot be opened at all.
+    """
+    plate = open_plate(path)
+    problems, kinds = _fields(plate, protocol)
+    wells = sorted({place.well for place in plate.fields})
+    lines = [f"{path.name}: {len(plate.fields)} fields in {len(wells)} wells"]
+    lines += [f"{count} fields: {kind}" for kind, count in sorted(kinds.items())]
+    if protocol is not None:
+        lines += _plate_map(protocol, wells)
+    step = max(1, -(-len(plate.fields) // _FIELDS_LOOKED_AT))
+    for place in plate.fields[::step]:
+        if str(place) not in " ".join(problems):
+            problems += _light(plate, place, protocol)
+    if not problems:
+        lines.append("nothing speaks against a run")
+    return problems, lines
+
+
+def _fields(plate: Plate, protocol: Protocol | None) -> tuple[list[str], Counter[str]]:
+    problems: list[str] = []
+    kinds: Counter[str] = Counter()
+    given = protocol.calibration if protocol else None
+    for place in plate.fields:
+        try:
+            stack = plate.stack(place, calibration=given)
+            if protocol is not None:
+                protocol.channel_indices(stack.channel_names, str(place))
+        except AssayError as error:
+            problems.append(str(error))
+            continue
+        t, _, y, x = stack.shape
+        size, interval = stack.calibration.pixel_um, stack.calibration.frame_min
+        every = f", every {interval:g} min" if interval is not None else ""
+        channels = ", ".join(stack.channel_names)
+        missing = f", {len(stack.missing_frames)} frames missing" if stack.missing_frames else ""
+        kinds[
+            f"{t} frames{every} of {y} x {x} px at {size[0]:g} x {size[1]:g} um{missing}; channels {channels}"
+        ] += 1
+    return problems, kinds
+
+
+def _plate_map(protocol: Protocol, wells: list[str]) -> list[str]:
+    mapped = {well for condition in protocol.conditions for well in condition.wells}
+    lines = [f"condition {c.name} ({c.kind}): {', '.join(c.wells)}" for c in protocol.conditions]
+    if not_imaged := sorted(mapped - set(wells)):
+        lines.append(f"WARNING in the plate map but not on the plate: {', '.join(not_imaged)}")
+    if not_mapped := sorted(set(wells) - mapped):
+        lines.append(f"WARNING on the plate but in no condition: {', '.join(not_mapped)}")
+    kinds = {condition.kind for condition in protocol.conditions}
+    if "target_only" not in kinds:
+        lines.append("WARNING no target_only wells: cytolysis_percent will be missing")
+    if "mock" not in kinds:
+        lines.append("WARNING no mock wells: no difference to control, and kills rest on timing alone")
+    return lines
+
+
+def _light(plate: Plate, place: FieldId, protocol: Protocol | None) -> list[str]:
+    """Problems with the first, middle and last frame of a field."""
+    try:
+        stack = plate.stack(place, calibration=protocol.calibration if protocol else None)
+        usable = frames_to_sample(stack.shape[0], stack.missing_frames)
+        chosen = sorted(
+            {usable[round(k * (len(usable) - 1) / (_FRAMES_LOOKED_AT - 1))] for k in range(_FRAMES_LOOKED_AT)}
+        )
+        quality = concatenate([measure_frame(stack.read([frame])[0], frame=frame) for frame in chosen])
+    except AssayError as error:
+        return [str(error)]
+    masked = mask_frames(quality, channel_names=stack.channel_names)
+    if len(masked) < len(chosen):
+        return []
+    return [
+        f"{place}: {len(masked)} of {len(chosen)} frames looked at are unusable: {next(iter(masked.values()))}."
+    ]

@@ -1,0 +1,99 @@
+"""One field's events read back from its part of the result tables, in the form that crediting wants."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from assay.columns import Table
+from assay.contacts import Contact
+from assay.deaths import Death
+from assay.labels import CellRole
+from assay.lag_model import FieldEvents
+from assay.pipeline.cells import masked_frames, read_event_table
+from assay.pipeline.plan import FieldPlan, RunPlan
+from assay.pipeline.work_files import read_facts, work_file
+from assay.survival import FieldOutcome
+from assay.tracks import Track
+
+
+def events_of(plan: RunPlan, field: FieldPlan) -> FieldEvents:
+    """Contacts, target deaths and target tracks of one field."""
+    condition = plan.protocol.condition_of(field.field.well)
+    return FieldEvents(
+        well=field.field.well,
+        field=field.field.field,
+        kind=condition.kind if condition else None,
+        n_frames=field.shape[0],
+        calibration=field.calibration,
+        contacts=_contacts(read_event_table(field, "contacts")),
+        deaths=_deaths(read_event_table(field, "deaths"), "target"),
+        targets=_tracks(read_event_table(field, "tracks"), "target"),
+    )
+
+
+def outcome_of(field: FieldPlan, events: FieldEvents, uncredited: Mapping[int, float]) -> FieldOutcome:
+    """The same with the shares that nobody gets and what else a summary needs."""
+    usable = sorted(set(range(field.shape[0])) - set(masked_frames(field)))
+    dead = read_facts(work_file(field.results, "dead_from_start", field.field))
+    return FieldOutcome(
+        events=events,
+        uncredited=uncredited,
+        effectors=_tracks(read_event_table(field, "tracks"), "effector"),
+        first_valid_frame=usable[0] if usable else 0,
+        last_valid_frame=usable[-1] if usable else 0,
+        dead_targets=frozenset(dead["target"]),
+        dead_effectors=frozenset(dead["effector"]),
+    )
+
+
+def uncredited_in(deaths: Table, field: FieldPlan) -> dict[int, float]:
+    """Death id -> the share that nobody gets, of one field's target deaths in the plate's table."""
+    here = (deaths["well"] == field.field.well) & (deaths["field"] == field.field.field)
+    here &= deaths["role"] == "target"
+    return dict(
+        zip(deaths["death_id"][here].tolist(), deaths["uncredited_share"][here].tolist(), strict=True)
+    )
+
+
+def _contacts(table: Table) -> tuple[Contact, ...]:
+    names = (
+        "contact_id",
+        "effector_track_id",
+        "target_track_id",
+        "first_frame",
+        "last_frame",
+        "min_gap_um",
+        "mean_interface_um",
+        "starts_censored",
+        "ends_censored",
+    )
+    rows = zip(*(table[name].tolist() for name in names), strict=True)
+    return tuple(Contact(**dict(zip(names, row, strict=True))) for row in rows)
+
+
+def _deaths(table: Table, role: CellRole) -> tuple[Death, ...]:
+    names = ("death_id", "track_id", "frame", "first_possible_frame", "last_possible_frame", "probability")
+    mine = table["role"] == role
+    rows = zip(*(table[name][mine].tolist() for name in names), table["evidence"][mine], strict=True)
+    return tuple(
+        Death(role=role, evidence=tuple(row[-1].split("+")), **dict(zip(names, row[:-1], strict=True)))
+        for row in rows
+    )
+
+
+def _tracks(table: Table, role: CellRole) -> tuple[Track, ...]:
+    names = ("track_id", "first_frame", "last_frame", "parent_track_id", "start", "end")
+    mine = table["role"] == role
+    return tuple(
+        Track(
+            track_id=track_id,
+            first_frame=first,
+            last_frame=last,
+            parent_track_id=None if np.isnan(parent) else int(parent),
+            start=start,
+            end=end,
+        )
+        for track_id, first, last, parent, start, end in zip(
+            *(table[name][mine].tolist() for name in names), strict=True
+        )
+    )

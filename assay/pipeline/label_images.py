@@ -1,0 +1,55 @@
+"""The empty label images of a plate, made whole or not at all before any worker writes into them."""
+
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+
+from assay.io.layout import shard_frames_of
+from assay.io.ome_zarr import LabelPlate
+from assay.io.results import Results
+from assay.pipeline.pixels import frame_labels_path
+from assay.pipeline.plan import RunPlan
+
+_LABEL_BYTES = 4
+
+
+def label_shard_frames(shape: tuple[int, int, int, int]) -> int:
+    """Frames of one shard of label images of a film (T, C, Y, X)."""
+    return shard_frames_of((shape[0], *shape[2:]), itemsize=_LABEL_BYTES, sharded=True)
+
+
+def make_label_images(plan: RunPlan, results: Results) -> None:
+    """Make the images for frame labels and for track ids; those of other sizes or channels are made anew."""
+    for step, path, key, pyramid in (
+        ("frame_labels", frame_labels_path(plan.results), plan.label_images_key(), False),
+        ("labels_plate", results.labels, plan.labels_plate_key(), True),
+    ):
+        if path.exists() and results.ledger.is_done(step, "plate", key):
+            continue
+        results.ledger.forget(step, "plate")
+        _make(plan, path, pyramid=pyramid)
+        results.ledger.commit(step, "plate", key)
+
+
+def _make(plan: RunPlan, path: Path, *, pyramid: bool) -> None:
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    for old in (partial, path):
+        if old.exists():
+            shutil.rmtree(old)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fields = plan.all_fields
+    first = fields[0]
+    LabelPlate.create(
+        partial,
+        fields=[field.field for field in fields],
+        shapes={field.field: (field.shape[0], *field.shape[2:]) for field in fields},
+        calibration={field.field: field.calibration for field in fields},
+        preview_channels=first.preview_channels(),
+        preview_roles={first.channel_names[channels[0]]: role for role, channels in first.roles.items()},
+        preview_dtype=np.result_type(*(np.dtype(field.dtype) for field in fields)),
+        pyramid=pyramid,
+        name=plan.plate_name,
+    ).close()
+    partial.rename(path)

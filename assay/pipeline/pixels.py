@@ -1,0 +1,264 @@
+"""Step 1, the only one that sees pixels: frame labels, measures, light and touching pairs of a run of frames.
+
+Memory is bounded by the run's frames, whatever the film's length. Nothing here depends on a threshold but the
+touching pairs, which are therefore a unit of their own and can be found again from the frame labels.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from assay.brightness import frames_to_sample, measure_brightness, role_slots
+from assay.io.ome_zarr import LabelPlate, MissingChunks, Plate, open_plate
+from assay.io.results import Results
+from assay.labels import CELL_ROLES, CellMeasures, CellRole, FrameLabels, Pairs, Segmenter
+from assay.measures import concatenate as concatenate_measures
+from assay.measures import measure
+from assay.pipeline.plan import FieldPlan
+from assay.pipeline.work_files import (
+    measures_file,
+    read_brightness,
+    work_file,
+    write_brightness,
+    write_measures,
+    write_pairs,
+    write_quality,
+)
+from assay.quality import FrameQuality, measure_frame
+from assay.quality import concatenate as concatenate_quality
+from assay.stack import Stack
+from assay.touching import concatenate_pairs, touching_pairs
+
+_BATCH_PIXELS = 1 << 22  # of all frames of a batch together
+
+MakeSegmenter = Callable[[], Segmenter]
+
+
+def unit_of(plan: FieldPlan, first: int) -> str:
+    """Name of one run of frames in the ledger."""
+    return f"{plan.field.well}_{plan.field.field}_{first:06d}"
+
+
+def field_unit_of(plan: FieldPlan) -> str:
+    """Name of one field in the ledger."""
+    return f"{plan.field.well}_{plan.field.field}"
+
+
+def open_stack(plan: FieldPlan) -> Stack:
+    """The field's raw images, opened once per process."""
+    policy: MissingChunks = "mask" if plan.protocol.input.missing_chunks == "mask" else "fail"
+    return _plate(plan.plate).stack(plan.field, calibration=plan.calibration, missing_chunks=policy)
+
+
+def scale_field(plan: FieldPlan) -> None:
+    """Measure a field's brightness scale from its fixed sample of frames."""
+    started = time.perf_counter()
+    results = Results.open(plan.results)
+    stack = open_stack(plan)
+    chosen = frames_to_sample(plan.shape[0], plan.missing_frames)
+    brightness = measure_brightness(stack.read([frame])[0] for frame in chosen)
+    path = write_brightness(work_file(plan.results, "brightness", plan.field), brightness)
+    results.ledger.commit(
+        "brightness",
+        field_unit_of(plan),
+        plan.brightness_key(),
+        [path],
+        seconds=time.perf_counter() - started,
+    )
+
+
+def segment_run(
+    plan: FieldPlan, first: int, end: int, make_segmenter: MakeSegmenter, batch_frames: int | None
+) -> None:
+    """Bring one run of frames to labels, measures, light and pairs, as far as they are not there yet."""
+    results = Results.open(plan.results)
+    unit = unit_of(plan, first)
+    if not results.ledger.is_done("pixels", unit, plan.pixels_key()):
+        _segment(plan, results, first, end, make_segmenter, batch_frames)
+    elif not results.ledger.is_done("pairs", unit, plan.pairs_key()):
+        _pair_again(plan, results, first, end)
+
+
+def _segment(
+    plan: FieldPlan,
+    results: Results,
+    first: int,
+    end: int,
+    make_segmenter: MakeSegmenter,
+    batch_frames: int | None,
+) -> None:
+    clock = _Clock()
+    unit = unit_of(plan, first)
+    stack, segmenter = open_stack(plan), _segmenter(make_segmenter)
+    brightness = read_brightness(work_file(plan.results, "brightness", plan.field))
+    height, width = plan.shape[2:]
+    labels = {role: np.zeros((end - first, height, width), dtype=np.uint32) for role in CELL_ROLES}
+    store = LabelPlate.open(frame_labels_path(plan.results))
+    preview = _Preview(plan, store, first, end)
+    found: list[_Frame] = []
+    size = batch_frames or max(1, min(8, _BATCH_PIXELS // (height * width)))
+    for start in range(first, end, size):
+        frames = [f for f in range(start, min(start + size, end)) if f not in plan.missing_frames]
+        if not frames:
+            continue
+        images = stack.read(frames)
+        preview.add(frames, images)
+        slots, present = role_slots(images, brightness, plan.roles)
+        clock.lap("read")
+        seen = segmenter.segment(slots, present=present, pixel_um=plan.calibration.pixel_um)
+        clock.lap("network")
+        for frame, image, cells in zip(frames, images, seen, strict=True):
+            kept = _nothing(cells) if _is_blank(image, plan.roles) else cells
+            labels["effector"][frame - first] = kept.effectors
+            labels["target"][frame - first] = kept.targets
+            found.append(_measure_all(plan, frame, image, kept))
+        clock.lap("measure")
+    outputs = [*preview.write(), *_write_run(plan, store, first, labels, found)]
+    clock.lap("write")
+    results.ledger.commit("pixels", unit, plan.pixels_key(), outputs, seconds=clock.total(), facts=clock.laps)
+    pairs = write_pairs(work_file(plan.results, "pairs", plan.field, first), _pairs_of(found))
+    results.ledger.commit("pairs", unit, plan.pairs_key(), [pairs], seconds=clock.laps["measure"])
+
+
+def _pair_again(plan: FieldPlan, results: Results, first: int, end: int) -> None:
+    started = time.perf_counter()
+    frame_labels = LabelPlate.open(frame_labels_path(plan.results))
+    parts = []
+    for frame in range(first, end):
+        effectors, targets = (frame_labels.read(plan.field, role, [frame])[0] for role in CELL_ROLES)
+        parts.append(_touching(plan, frame, effectors.astype(np.int32), targets.astype(np.int32)))
+    path = write_pairs(work_file(plan.results, "pairs", plan.field, first), concatenate_pairs(parts))
+    seconds = time.perf_counter() - started
+    results.ledger.commit("pairs", unit_of(plan, first), plan.pairs_key(), [path], seconds=seconds)
+
+
+def frame_labels_path(results: Path) -> Path:
+    """Where the label images of single frames lie."""
+    return results / "work" / "frame_labels.zarr"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Frame:
+    measures: Mapping[CellRole, CellMeasures]
+    quality: FrameQuality
+    pairs: Pairs
+
+
+def _measure_all(plan: FieldPlan, frame: int, image: NDArray[Any], labels: FrameLabels) -> _Frame:
+    return _Frame(
+        measures=measure(
+            labels,
+            frame=frame,
+            channels=image,
+            channel_names=plan.channel_names,
+            calibration=plan.calibration,
+        ),
+        quality=measure_frame(image, frame=frame, labels=labels),
+        pairs=_touching(plan, frame, labels.effectors, labels.targets),
+    )
+
+
+def _touching(plan: FieldPlan, frame: int, effectors: NDArray[np.int32], targets: NDArray[np.int32]) -> Pairs:
+    contact = plan.protocol.contact
+    return touching_pairs(
+        effectors,
+        targets,
+        frame=frame,
+        calibration=plan.calibration,
+        max_gap_um=contact.leave_um,
+        enter_um=contact.enter_um,
+    )
+
+
+class _Preview:
+    """The small images of a run, made small batch by batch."""
+
+    def __init__(self, plan: FieldPlan, store: LabelPlate, first: int, end: int) -> None:
+        self._plan, self._store, self._first, self._n = plan, store, first, end - first
+        self._channels = [channels[0] for channels in plan.roles.values()]
+        self._small: NDArray[Any] | None = None  # frames without an image stay 0
+
+    def add(self, frames: list[int], images: NDArray[Any]) -> None:
+        small = self._store.shrink(self._plan.field, images[:, self._channels])
+        if self._small is None:
+            self._small = np.zeros((self._n, *small.shape[1:]), dtype=small.dtype)
+        self._small[np.array(frames) - self._first] = small
+
+    def write(self) -> list[Path]:
+        if self._small is None:
+            nothing = np.zeros((1, len(self._channels), *self._plan.shape[2:]), dtype=np.uint8)
+            self.add([self._first], nothing)
+        assert self._small is not None
+        self._store.write_preview(self._plan.field, self._first, self._small)
+        return self._store.preview_files_of(self._plan.field, self._first, self._n)
+
+
+def _write_run(
+    plan: FieldPlan,
+    store: LabelPlate,
+    first: int,
+    labels: Mapping[CellRole, NDArray[np.uint32]],
+    found: list[_Frame],
+) -> list[Path]:
+    outputs: list[Path] = []
+    for role in CELL_ROLES:
+        store.write(plan.field, role, first, labels[role])
+        outputs += store.files_of(plan.field, role, first, len(labels[role]))
+        if found:
+            measures = concatenate_measures([frame.measures[role] for frame in found])
+            outputs.append(write_measures(measures_file(plan.results, role, plan.field, first), measures))
+    if found:
+        quality = concatenate_quality([frame.quality for frame in found])
+        outputs.append(write_quality(work_file(plan.results, "quality", plan.field, first), quality))
+    return outputs
+
+
+def _pairs_of(found: list[_Frame]) -> Pairs:
+    return concatenate_pairs([frame.pairs for frame in found])
+
+
+def _is_blank(image: NDArray[Any], roles: Mapping[Any, tuple[int, ...]]) -> bool:
+    """Whether a channel that the model looks at holds one flat value: nothing was recorded."""
+    used = sorted({channel for channels in roles.values() for channel in channels})
+    return any(bool(image[channel].min() == image[channel].max()) for channel in used)
+
+
+def _nothing(labels: FrameLabels) -> FrameLabels:
+    no_scores = np.zeros(0, dtype=np.float32)
+    return FrameLabels(
+        effectors=np.zeros_like(labels.effectors),
+        targets=np.zeros_like(labels.targets),
+        effector_scores=no_scores,
+        target_scores=no_scores,
+    )
+
+
+@lru_cache(maxsize=1)
+def _segmenter(make: MakeSegmenter) -> Segmenter:
+    """The model, loaded once per process."""
+    return make()
+
+
+@lru_cache(maxsize=1)
+def _plate(path: Path) -> Plate:
+    return open_plate(path)
+
+
+class _Clock:
+    def __init__(self) -> None:
+        self._last = time.perf_counter()
+        self.laps: dict[str, float] = dict.fromkeys(("read", "network", "measure", "write"), 0.0)
+
+    def lap(self, kind: str) -> None:
+        now = time.perf_counter()
+        self.laps[kind] += now - self._last
+        self._last = now
+
+    def total(self) -> float:
+        return sum(self.laps.values())

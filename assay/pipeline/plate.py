@@ -1,0 +1,175 @@
+"""Steps 4 and 5, once a plate and on tables: credit of deaths, wells, conditions."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from assay.columns import TABLES, Table, table_of_rows
+from assay.conditions import compare_conditions
+from assay.field_quality import FieldFacts, failed_field_row, field_row
+from assay.io.merged_tables import merge_tables
+from assay.io.results import Results
+from assay.io.tables import write_table
+from assay.kills import Kill, credit_kills, fit_lag_model
+from assay.labels import CELL_ROLES, CellMeasures
+from assay.lag_model import FieldEvents, LagModel
+from assay.pipeline.cells import (
+    drift_um,
+    event_file,
+    masked_frames,
+    read_event_table,
+    read_field_measures,
+    read_field_quality,
+)
+from assay.pipeline.events_of import events_of, outcome_of
+from assay.pipeline.plan import FieldPlan, RunPlan
+from assay.stack import FieldId
+from assay.survival import FieldOutcome, control_deaths, summarise_well
+
+_MERGED = ("cells", "tracks", "contacts")  # written per field, put together as they are
+
+
+def write_result_tables(plan: RunPlan, results: Results, failed: Mapping[FieldId, str]) -> None:
+    """Credit the deaths of the plate and write its result tables, unless they are there."""
+    key = plan.summary_key(failed)
+    if results.ledger.is_done("summary", "plate", key):
+        return
+    fields = [field for field in plan.fields if field.field not in failed]
+    rows = [_field_row(field) for field in fields]
+    rows += [failed_field_row(place, reason=reason) for place, reason in failed.items()]
+    rows.sort(key=lambda row: (row["well"], row["field"]))
+    usable = {(row["well"], row["field"]) for row in rows if row["status"] == "ok"}
+    counted = [field for field in fields if (field.field.well, field.field.field) in usable]
+    events = [events_of(plan, field) for field in counted]
+    model = fit_lag_model(events, max_lag_min=plan.protocol.kill.max_lag_min)
+    credits = [credit_kills(of, model) for of in events]
+    outcomes = [
+        outcome_of(field, of, uncredited)
+        for field, of, (_, uncredited) in zip(counted, events, credits, strict=True)
+    ]
+    wells = _well_rows(plan, rows, outcomes, model)
+    tables = {
+        "deaths": _deaths_table(fields, events, [uncredited for _, uncredited in credits]),
+        "kills": table_of_rows(
+            "kills",
+            [_kill_row(of, kill) for of, (kills, _) in zip(events, credits, strict=True) for kill in kills],
+        ),
+        "fields": table_of_rows("fields", rows),
+        "wells": table_of_rows("wells", wells),
+        "conditions": table_of_rows("conditions", compare_conditions(wells)),
+    }
+    folder = plan.results / "tables"
+    outputs = [write_table(folder, name, table) for name, table in tables.items()]
+    names = plan.channel_names()
+    for name in _MERGED:
+        outputs.append(merge_tables(folder, name, [event_file(field, name) for field in fields], names))
+    results.ledger.commit("summary", "plate", key, outputs)
+
+
+def _deaths_table(
+    fields: Sequence[FieldPlan], events: Sequence[FieldEvents], uncredited: Sequence[Mapping[int, float]]
+) -> Table:
+    """All deaths of the plate; effectors' deaths, and those of fields that do not count, have no share."""
+    shares = {
+        (of.well, of.field, death): share
+        for of, mine in zip(events, uncredited, strict=True)
+        for death, share in mine.items()
+    }
+    parts = [read_event_table(field, "deaths") for field in fields]
+    if not parts:
+        return table_of_rows("deaths", [])
+    deaths = {
+        column.name: np.concatenate([part[column.name] for part in parts]) for column in TABLES["deaths"]
+    }
+    keys = zip(deaths["well"], deaths["field"].tolist(), deaths["death_id"].tolist(), strict=True)
+    deaths["uncredited_share"] = np.array([shares.get(key, np.nan) for key in keys], dtype=np.float64)
+    return deaths
+
+
+def _kill_row(of: FieldEvents, kill: Kill) -> dict[str, Any]:
+    return {
+        "well": of.well,
+        "field": of.field,
+        "death_id": kill.death_id,
+        "target_track_id": kill.target_track_id,
+        "effector_track_id": kill.effector_track_id,
+        "contact_id": kill.contact_id,
+        "share": kill.share,
+        "lag_min": kill.lag_min,
+    }
+
+
+def _well_rows(
+    plan: RunPlan, field_rows: Sequence[Mapping[str, Any]], outcomes: Sequence[FieldOutcome], model: LagModel
+) -> list[dict[str, Any]]:
+    """One row per well, in order; a well none of whose fields counts has no numbers, never zeros."""
+    control = control_deaths(outcomes)
+    rows: list[dict[str, Any]] = []
+    for well in sorted({row["well"] for row in field_rows}):
+        condition = plan.protocol.condition_of(well)
+        name, kind = (condition.name, condition.kind) if condition else (None, None)
+        mine = [outcome for outcome in outcomes if outcome.events.well == well]
+        lost = [row for row in field_rows if row["well"] == well and row["status"] != "ok"]
+        if not mine:
+            rows.append(_unknown_well(well, name, kind, lost))
+            continue
+        row = summarise_well(mine, well=well, condition=name, kind=kind, model=model, control=control)
+        if lost:
+            said = f"{len(lost)} of {len(lost) + len(mine)} fields do not count: {lost[0]['reason']}"
+            row["reason"] = f"{said}; {row['reason']}" if row["reason"] else said
+        rows.append(dict(row))
+    return rows
+
+
+def _unknown_well(
+    well: str, condition: str | None, kind: str | None, lost: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
+    status = "failed" if any(row["status"] == "failed" for row in lost) else "excluded"
+    row: dict[str, Any] = dict.fromkeys(column.name for column in TABLES["wells"])
+    known = {"well": well, "condition": condition, "kind": kind, "status": status, "n_fields": 0}
+    return row | known | {"reason": lost[0]["reason"]}
+
+
+def _field_row(field: FieldPlan) -> dict[str, Any]:
+    masked = masked_frames(field)
+    effectors, targets = (read_field_measures(field, role, masked) for role in CELL_ROLES)
+    n_usable = field.shape[0] - len(masked)
+    height, width = field.shape[2:]
+    image_um2 = height * width * field.calibration.pixel_area_um2
+    facts = FieldFacts(
+        has_effector_channel="effector" in field.roles,
+        steady_channels=tuple(c for role, cs in sorted(field.roles.items()) if role != "death" for c in cs),
+        n_targets=len(targets) / n_usable if n_usable else np.nan,
+        n_effectors=len(effectors) / n_usable if n_usable else np.nan,
+        target_area_um2=_median_area(targets),
+        effector_area_um2=_median_area(effectors),
+        cell_covered_percent=100 * _largest_covered_um2(effectors, targets, field.shape[0]) / image_um2,
+        drift_um=drift_um(field),
+        field_width_um=min(height * field.calibration.pixel_um[0], width * field.calibration.pixel_um[1]),
+        lost_percent=_lost_percent(read_event_table(field, "tracks")),
+    )
+    return field_row(
+        field.field,
+        read_field_quality(field),
+        n_frames=field.shape[0],
+        masked=masked,
+        facts=facts,
+        channel_names=field.channel_names,
+    )
+
+
+def _median_area(cells: CellMeasures) -> float:
+    return float(np.median(cells.area_um2)) if len(cells) else np.nan
+
+
+def _largest_covered_um2(effectors: CellMeasures, targets: CellMeasures, n_frames: int) -> float:
+    """Area under cells in the frame with most; an effector on top of a target counts once."""
+    covered = np.bincount(targets.frame, weights=targets.area_um2, minlength=n_frames)
+    alone = effectors.area_um2 * (1 - effectors.covered)
+    return float(np.max(covered + np.bincount(effectors.frame, weights=alone, minlength=n_frames)))
+
+
+def _lost_percent(tracks: Table) -> float:
+    ended = tracks["end"] != "movie_end"
+    return 100 * float(np.mean(tracks["end"][ended] == "lost")) if ended.any() else 0.0

@@ -28,8 +28,9 @@ def imagej_calibration(
         x = length_um(1 / resolution[1], x_unit)
         pixel_um = None if y is None or x is None else (_rounded(y), _rounded(x))
     frame_min = time_min(said.get("finterval"), str(said.get("tunit", "sec")))
-    if frame_min is None and said.get("fps"):
-        frame_min = time_min(1 / float(said["fps"]), "sec")
+    per_second = time_min(said.get("fps"), "min")  # a positive number, or None
+    if frame_min is None and per_second is not None:
+        frame_min = time_min(1 / per_second, "sec")
     return pixel_um, frame_min
 
 

@@ -35,7 +35,7 @@ class OmeImage:
     def size(self, axis: str) -> int:
         """SizeT, SizeC or SizeZ."""
         text = self.pixels.get(f"Size{axis}", "1")
-        if not text.strip().isdigit() or int(text) < 1:
+        if not text.strip().isdecimal() or int(text) < 1:
             raise ImageError(
                 f"OME-XML of image {self.name!r}: Size{axis} = {text!r}, expected a number of 1 or more."
             )

@@ -100,36 +100,21 @@ def _ome_image(pages: TiffPages, image: OmeImage, first_page: int, number: int |
     frames, channels, depth = image.size("T"), image.size("C"), image.size("Z")
     if depth > 1:
         _refuse_z(where, depth, frames)
-    if any(int(channel.get("SamplesPerPixel", "1") or 1) > 1 for channel in image.channels):
+    if any(channel.get("SamplesPerPixel", "1") not in ("", "1") for channel in image.channels):
         raise ImageError(f"{where} is a colour picture, expected grey values, one plane a channel.")
     declared_shape = (image.pixels.get("SizeY"), image.pixels.get("SizeX"))
     if declared_shape != (str(pages.shape[0]), str(pages.shape[1])):
         raise ImageError(
             f"{where}: the OME-XML says planes of {declared_shape} pixels (y, x), the pages are {pages.shape}."
         )
-    try:
-        lies = image.plane_pages(first_page)
-    except ValueError as error:
-        raise ImageError(f"{where}: TiffData of the OME-XML is not understood ({error}).") from error
     frame_min, frame_note = image.frame_min()
-    planes, used = [], set()
-    for frame in range(frames):
-        for channel in range(channels):
-            page = lies.get((frame, channel, 0))
-            if page is None or not 0 <= page < pages.planes_found or page in used:
-                raise ImageError(
-                    f"{where}: the OME-XML gives no page of its own to frame {frame}, channel {channel}. Expected "
-                    f"{image.declared_planes} planes. Export the file again."
-                )
-            used.add(page)
-            planes.append(_source(pages, page))
     return TiffImage(
         path=pages.path,
         frames=frames,
         channels=channels,
         shape=pages.shape,
         dtype=pages.dtype,
-        planes=tuple(planes),
+        planes=_ome_planes(pages, image, first_page, where),
         channel_names=image.channel_names,
         pixel_um=image.pixel_um,
         frame_min=frame_min,
@@ -141,10 +126,30 @@ def _ome_image(pages: TiffPages, image: OmeImage, first_page: int, number: int |
     )
 
 
+def _ome_planes(pages: TiffPages, image: OmeImage, first_page: int, where: str) -> tuple[PlaneSource, ...]:
+    try:
+        lies = image.plane_pages(first_page)
+    except ValueError as error:
+        raise ImageError(f"{where}: TiffData of the OME-XML is not understood ({error}).") from error
+    planes: list[PlaneSource] = []
+    used: set[int] = set()
+    for frame in range(image.size("T")):
+        for channel in range(image.size("C")):
+            page = lies.get((frame, channel, 0))
+            if page is None or not 0 <= page < pages.planes_found or page in used:
+                raise ImageError(
+                    f"{where}: the OME-XML gives no page of its own to frame {frame}, channel {channel}. Expected "
+                    f"{image.declared_planes} planes. Export the file again."
+                )
+            used.add(page)
+            planes.append(_source(pages, page))
+    return tuple(planes)
+
+
 def _imagej_image(pages: TiffPages, axes: str | None, channels: Sequence[str] | None) -> TiffImage:
     said, name = pages.imagej, pages.path.name
-    n_c, n_z, n_t = (int(said.get(key, 1)) for key in ("channels", "slices", "frames"))
-    declared = int(said.get("images", n_c * n_z * n_t))
+    n_c, n_z, n_t = (_count(name, said, key, 1) for key in ("channels", "slices", "frames"))
+    declared = _count(name, said, "images", n_c * n_z * n_t)
     _require_planes(pages, declared)
     if axes is not None:
         order = _by_hand(pages.path, declared, axes, channels)
@@ -158,6 +163,13 @@ def _imagej_image(pages: TiffPages, axes: str | None, channels: Sequence[str] | 
     pixel_um, frame_min = imagej_calibration(said, pages.resolution)
     names = imagej_channel_names(said, image.channels, image.frames)
     return replace(image, pixel_um=pixel_um, frame_min=frame_min, channel_names=names)
+
+
+def _count(name: str, said: dict[str, Any], key: str, default: int) -> int:
+    value = said.get(key, default)
+    if not isinstance(value, int) or value < 1:
+        raise ImageError(f"{name}: ImageJ's text says {key} = {value!r}, expected a number of 1 or more.")
+    return value
 
 
 def _plain_image(pages: TiffPages, axes: str | None, channels: Sequence[str] | None) -> TiffImage:
@@ -195,7 +207,7 @@ def _shaped(description: str) -> tuple[tuple[int, ...], str | None]:
         return (), None
     try:
         said = json.loads(description)
-    except ValueError:
+    except (ValueError, RecursionError):
         return (), None
     shape = said.get("shape")
     if not isinstance(shape, list) or len(shape) < 2 or not all(isinstance(n, int) and n > 0 for n in shape):
@@ -266,6 +278,8 @@ def _source(pages: TiffPages, plane: int, offset: int | None = None) -> PlaneSou
 def _require_planes(pages: TiffPages, declared: int) -> None:
     """Refuse a file that holds fewer planes than it declares, before anything is made as long as it says."""
     found = pages.planes_found
+    if declared < 1:
+        raise ImageError(f"{pages.path.name} holds no full-size image, only smaller copies. Export it again.")
     if found == 1 and declared > 1 and not pages.compressed:  # all planes may lie behind one page
         found = max(0, (pages.size - pages.data_offset) // pages.plane_bytes)
     broken = pages.cut_off is not None
@@ -306,7 +320,7 @@ def _with_sidecar(image: TiffImage) -> TiffImage:
         return image
     try:
         said = json.loads(beside.read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return image
     if not isinstance(said, dict) or "spatial_calibration" not in said:
         return image

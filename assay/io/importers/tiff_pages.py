@@ -21,34 +21,13 @@ MAX_PLANE_PIXELS = 2**30
 MAX_PAGES = 4_000_000
 PIXEL_TYPES = ("uint8", "uint16", "uint32", "int16", "float32")
 
+# what tifffile and its codecs let out of damaged files
 _BROKEN = (
-    tifffile.TiffFileError,
-    ValueError,
-    RuntimeError,
-    OSError,
-    struct.error,
-    zlib.error,
-    IndexError,
-    KeyError,
-)
-_TAG_BYTES = {
-    1: 1,
-    2: 1,
-    3: 2,
-    4: 4,
-    5: 8,
-    6: 1,
-    7: 1,
-    8: 2,
-    9: 4,
-    10: 8,
-    11: 4,
-    12: 8,
-    13: 4,
-    16: 8,
-    17: 8,
-    18: 8,
-}
+    tifffile.TiffFileError, ValueError, TypeError, ArithmeticError, LookupError, AttributeError, RuntimeError, OSError,
+    MemoryError, struct.error, zlib.error,
+)  # fmt: skip
+# bytes of one value of a tag, by the type's number
+_TAG_BYTES = dict(enumerate((0, 1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8, 4, 0, 0, 8, 8, 8)))
 _REDUCED = 1  # bit of NewSubfileType: a smaller copy of another page
 
 
@@ -295,6 +274,8 @@ def _count_pages(file: BinaryIO, size: int, order: str, big: bool, head: bytes) 
             return number, None
         if position in seen or number >= MAX_PAGES:
             return number, f"the chain of pages runs in a circle after page {number}"
+        if position >= size:
+            return number, f"the header of page {number + 1} lies beyond the end"
         seen.add(position)
         file.seek(position)
         raw = file.read(struct.calcsize(count_form))

@@ -4,14 +4,15 @@ Knows contacts, deaths and when each target was seen. Knows nothing of pixels. `
 
 The hazard of a target at frame f, per minute, is
 
-    h0 + sum over its contacts c, over the frames s < f of c, of theta(lag = (f - s) x frame_min) x frame_min
+    h0 + potency x sum over its contacts c, over frames s < f of c, of theta(lag = (f - s) x frame_min) x frame_min
 
 theta is a staircase over lags up to `max_lag_min`; h0 and theta are fitted together by expectation-maximisation
 (stochastic declustering: Zhuang 2002, doi:10.1198/016214502760046925), each held by a weak prior. Targets of
-target-only and mock wells count for h0 alone.
+target-only and mock wells count for h0 alone. The potency of a well, 1 where nothing else is known, says how
+often its contacts kill compared with the plate's; a mock well's is then fitted too, and comes out near 0.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,8 +40,10 @@ PRIOR_LAG_SPREAD = 1.0
 _EDGES_MIN = (0, 4, 8, 12, 18, 25, 35, 50, 70, 100, 140, 200, 280, 400, 560, 800, 1200, 1800, 2880, 5760)
 _H0_DEATHS = 1.0  # the prior on h0 counts as so many deaths
 _KERNEL_DEATHS = 4.0  # the prior on theta counts as so many deaths, over all lags together
+_POTENCY_KILLS = 3.0  # the prior on a well's potency counts as so many kills
+_CONTROL_POTENCY = 0.1  # prior potency of a mock well's contacts
 _ROUNDS = 300
-_CLOSE = 1e-7
+_CLOSE = 1e-6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +69,7 @@ class LagModel:
     h0_per_min: float
     h0_deaths: float  # deaths the spontaneous hazard rests on, prior included
     kill_deaths: float  # deaths the kernel rests on, prior included
+    potency: Mapping[str, float]  # well -> its contacts' strength compared with the plate's
     has_controls: bool
 
     def kernel(self, lags_min: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -108,8 +112,9 @@ def contact_minutes(
     contacts: Sequence[Contact], frame: int, edges_min: NDArray[np.float64], frame_min: float
 ) -> NDArray[np.float64]:
     """Minutes of each contact that lie in each lag bin before `frame`: (contacts, bins)."""
-    first = np.array([contact.first_frame for contact in contacts])[:, None]
-    last = np.minimum(np.array([contact.last_frame for contact in contacts])[:, None], frame - 1)
+    first = np.array([contact.first_frame for contact in contacts], dtype=np.int64)[:, None]
+    last = np.array([contact.last_frame for contact in contacts], dtype=np.int64)[:, None]
+    last = np.minimum(last, frame - 1)
     # frames s of the contact with edge < (frame - s) x frame_min <= next edge
     reach = np.floor(edges_min / frame_min + 1e-9)[None, :]
     newest, oldest = frame - reach[:, :-1] - 1, frame - reach[:, 1:]
@@ -118,24 +123,22 @@ def contact_minutes(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Evidence:
-    """A plate's events in the shape that the fit needs."""
+    """Events of some fields in the shape that the fit needs."""
 
-    minutes: NDArray[np.float64]  # (rows, bins) contact minutes of a death, an onset frame and a contact
-    onset: NDArray[np.int64]  # (rows,) which entry of `weight`
+    minutes: NDArray[np.float64]  # (onsets, bins) minutes of all contacts before a possible onset of a death
     weight: NDArray[np.float64]  # (onsets,) probability of the death x of this onset frame
     exposure: NDArray[np.float64]  # (bins,) contact minutes x minutes at risk
     at_risk_min: float  # of all targets
-    control_deaths: float
 
 
 def fit_lag_model(
     fields: Sequence[FieldEvents], *, max_lag_min: float, control_kinds: Collection[str] = CONTROL_KINDS
 ) -> LagModel:
-    """Fit the spontaneous hazard and the lag kernel to all fields of a plate.
+    """Fit the spontaneous hazard, the lag kernel and each well's potency to all fields of a plate.
 
-    Without control wells the two are told apart by the timing of deaths after contacts alone, which fails
-    where nearly every target is touched all the time: `has_controls` says so. Without deaths, or without
-    contacts, the priors above come back.
+    Without control wells spontaneous deaths and kills are told apart by the timing of deaths after contacts
+    alone, which fails where nearly every target is touched all the time: `has_controls` says so. Without
+    deaths, or without contacts, the priors above come back.
 
     Args:
         fields: All fields that count.
@@ -143,75 +146,135 @@ def fit_lag_model(
         control_kinds: Kinds of wells in which no effector kills.
     """
     edges = lag_edges(max_lag_min)
-    evidence = _gather(fields, edges, control_kinds)
-    widths = np.diff(edges)
-    prior = np.diff(ndtr(np.log(np.maximum(edges, 1e-9) / PRIOR_LAG_MIN) / PRIOR_LAG_SPREAD))
-    prior = prior / prior.sum()
-    h0, rate = PRIOR_H0_PER_MIN, PRIOR_KILLS_PER_CONTACT_MIN
-    theta = rate * prior / widths
-    spontaneous, caused = 0.0, np.zeros(len(widths))
-    for _ in range(_ROUNDS):
-        before = np.append(theta, h0)
-        caused, spontaneous = _expect(evidence, theta, h0)
-        h0 = (_H0_DEATHS + evidence.control_deaths + spontaneous) / (
-            _H0_DEATHS / PRIOR_H0_PER_MIN + evidence.at_risk_min
-        )
-        usual = float(np.sum(evidence.exposure * prior / widths))
-        rate = (0.5 + float(caused.sum())) / (0.5 / PRIOR_KILLS_PER_CONTACT_MIN + usual)
-        theta = (_KERNEL_DEATHS * prior + caused) / (_KERNEL_DEATHS * widths / rate + evidence.exposure)
-        if np.all(np.abs(np.append(theta, h0) - before) <= _CLOSE * before):
-            break
+    ordered = sorted(fields, key=lambda field: (field.well, field.field))
+    wells: dict[str, list[FieldEvents]] = {}
+    for field in ordered:
+        wells.setdefault(field.well, []).append(field)
+    evidence = {well: _gather(mine, edges) for well, mine in wells.items()}
+    control = {well for well, mine in wells.items() if mine[0].kind in control_kinds}
+    start = _Hazards(
+        h0=PRIOR_H0_PER_MIN,
+        rate=PRIOR_KILLS_PER_CONTACT_MIN,
+        theta=PRIOR_KILLS_PER_CONTACT_MIN * _prior_lags(edges) / np.diff(edges),
+        potency=dict.fromkeys(wells, 1.0),
+        spontaneous=0.0,
+        caused=0.0,
+    )
+    fitted = _fit(evidence, control, edges, start)
+    potency = dict(fitted.potency)
+    for well in sorted(control):
+        potency[well] = _own_potency(evidence[well], fitted)
     return LagModel(
         edges_min=tuple(float(edge) for edge in edges),
-        kernel_per_min2=tuple(float(step) for step in theta),
-        h0_per_min=float(h0),
-        h0_deaths=_H0_DEATHS + evidence.control_deaths + spontaneous,
-        kill_deaths=0.5 + float(caused.sum()),
-        has_controls=any(field.kind in control_kinds for field in fields),
+        kernel_per_min2=tuple(float(step) for step in fitted.theta),
+        h0_per_min=fitted.h0,
+        h0_deaths=_H0_DEATHS + fitted.spontaneous,
+        kill_deaths=0.5 + fitted.caused,
+        potency=potency,
+        has_controls=bool(control),
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Hazards:
+    """Where the fit stands."""
+
+    h0: float
+    rate: float
+    theta: NDArray[np.float64]
+    potency: dict[str, float]
+    spontaneous: float  # deaths
+    caused: float
+
+
+def _prior_lags(edges: NDArray[np.float64]) -> NDArray[np.float64]:
+    prior = np.diff(ndtr(np.log(np.maximum(edges, 1e-9) / PRIOR_LAG_MIN) / PRIOR_LAG_SPREAD))
+    return np.asarray(prior / prior.sum())
+
+
+def _fit(
+    evidence: Mapping[str, _Evidence], control: Collection[str], edges: NDArray[np.float64], start: _Hazards
+) -> _Hazards:
+    """Expectation-maximisation over all wells; the control wells' deaths are all spontaneous."""
+    prior, widths = _prior_lags(edges), np.diff(edges)
+    at_risk = sum(each.at_risk_min for each in evidence.values())
+    control_deaths = sum(float(evidence[well].weight.sum()) for well in sorted(control))
+    now = start
+    for _ in range(_ROUNDS):
+        spontaneous, caused = control_deaths, np.zeros(len(widths))
+        exposure = np.zeros(len(widths))
+        potency = dict(now.potency)
+        for well, mine in evidence.items():
+            if well in control:
+                continue
+            by_lag, alone = _expect(mine, now.theta * now.potency[well], now.h0)
+            caused, spontaneous = caused + by_lag, spontaneous + alone
+            exposure += now.potency[well] * mine.exposure
+            potency[well] = _potency(float(by_lag.sum()), float(mine.exposure @ now.theta))
+        rate = (0.5 + float(caused.sum())) / (
+            0.5 / PRIOR_KILLS_PER_CONTACT_MIN + float(np.sum(exposure * prior / widths))
+        )
+        following = _Hazards(
+            h0=(_H0_DEATHS + spontaneous) / (_H0_DEATHS / PRIOR_H0_PER_MIN + at_risk),
+            rate=rate,
+            theta=(_KERNEL_DEATHS * prior + caused) / (_KERNEL_DEATHS * widths / rate + exposure),
+            potency=potency,
+            spontaneous=spontaneous,
+            caused=float(caused.sum()),
+        )
+        close = np.allclose(following.theta, now.theta, rtol=_CLOSE, atol=0.0)
+        close = close and abs(following.h0 - now.h0) <= _CLOSE * now.h0
+        now = following
+        if close:
+            break
+    return now
+
+
+def _potency(caused: float, expected: float, *, prior: float = 1.0) -> float:
+    return (prior * _POTENCY_KILLS + caused) / (_POTENCY_KILLS + expected)
+
+
+def _own_potency(evidence: _Evidence, fitted: _Hazards) -> float:
+    """Potency of a well that the fit took for a control: how far its contacts kill after all."""
+    expected = float(evidence.exposure @ fitted.theta)
+    potency = 1.0
+    for _ in range(_ROUNDS):
+        by_lag, _alone = _expect(evidence, fitted.theta * potency, fitted.h0)
+        before, potency = potency, _potency(float(by_lag.sum()), expected, prior=_CONTROL_POTENCY)
+        if abs(potency - before) <= _CLOSE * before:
+            break
+    return potency
 
 
 def _expect(evidence: _Evidence, theta: NDArray[np.float64], h0: float) -> tuple[NDArray[np.float64], float]:
     """Expected deaths caused at each lag, and expected spontaneous deaths."""
     parts = evidence.minutes * theta
-    total = h0 + np.bincount(evidence.onset, weights=parts.sum(axis=1), minlength=len(evidence.weight))
-    share = evidence.weight / total
-    return parts.T @ share[evidence.onset], float(np.sum(share * h0))
+    share = evidence.weight / (h0 + parts.sum(axis=1))
+    return (share[:, None] * parts).sum(axis=0), float(np.sum(share * h0))
 
 
-def _gather(
-    fields: Sequence[FieldEvents], edges: NDArray[np.float64], control_kinds: Collection[str]
-) -> _Evidence:
+def _gather(fields: Sequence[FieldEvents], edges: NDArray[np.float64]) -> _Evidence:
     minutes: list[NDArray[np.float64]] = []
-    onset: list[int] = []
     weight: list[float] = []
     exposure = np.zeros(len(edges) - 1)
-    at_risk, control_deaths = 0.0, 0.0
-    for field in sorted(fields, key=lambda field: (field.well, field.field)):
-        ends = _ends(field)
+    at_risk = 0.0
+    for field in fields:
+        ends = alive_until(field)
         frame_min = field.calibration.minutes(1)
         at_risk += frame_min * sum(ends[track.track_id] - track.first_frame for track in field.targets)
-        if field.kind in control_kinds:
-            control_deaths += sum(death.probability for death in field.deaths)
-            continue
-        exposure += _exposure(field, ends, edges)
+        exposure += contact_exposure(field, edges, ends=ends).sum(axis=0)
         touching = contacts_by_target(field.contacts)
         for death in field.deaths:
             mine = touching.get(death.track_id, [])
             for frame, chance in zip(*onset_weights(death), strict=True):
                 early = [contact for contact in mine if contact.first_frame <= min(death.frame, frame)]
-                if early:
-                    rows = contact_minutes(early, int(frame), edges, frame_min)
-                    minutes.append(rows)
-                    onset += [len(weight)] * len(rows)
+                minutes.append(contact_minutes(early, int(frame), edges, frame_min).sum(axis=0))
                 weight.append(death.probability * float(chance))
     return _Evidence(
-        minutes=np.concatenate(minutes) if minutes else np.zeros((0, len(edges) - 1)),
-        onset=np.array(onset, dtype=np.int64),
+        minutes=np.stack(minutes) if minutes else np.zeros((0, len(edges) - 1)),
         weight=np.array(weight),
         exposure=exposure,
         at_risk_min=at_risk,
-        control_deaths=control_deaths,
     )
 
 
@@ -223,7 +286,7 @@ def contacts_by_target(contacts: Sequence[Contact]) -> dict[int, list[Contact]]:
     return touching
 
 
-def _ends(field: FieldEvents) -> dict[int, int]:
+def alive_until(field: FieldEvents) -> dict[int, int]:
     """Last frame in which each target was alive and in sight, as far as we know."""
     ends = {track.track_id: track.last_frame for track in field.targets}
     for death in field.deaths:
@@ -232,17 +295,19 @@ def _ends(field: FieldEvents) -> dict[int, int]:
     return ends
 
 
-def _exposure(field: FieldEvents, ends: dict[int, int], edges: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Contact minutes x minutes at risk that the field's targets spent in each lag bin."""
+def contact_exposure(
+    field: FieldEvents, edges: NDArray[np.float64], *, ends: Mapping[int, int]
+) -> NDArray[np.float64]:
+    """Minutes of each contact x minutes at risk of its target after them, per lag bin: (contacts, bins)."""
     frame_min = field.calibration.minutes(1)
     lags = np.arange(1, int(np.floor(edges[-1] / frame_min + 1e-9)) + 1)
     bins = np.searchsorted(edges, lags * frame_min * (1 - 1e-12), side="left") - 1
-    known = [contact for contact in field.contacts if contact.target_track_id in ends]
-    if not known or len(lags) == 0:
-        return np.zeros(len(edges) - 1)
-    first = np.array([contact.first_frame for contact in known])[:, None]
-    last = np.array([contact.last_frame for contact in known])[:, None]
-    end = np.array([ends[contact.target_track_id] for contact in known])[:, None]
-    at_risk = np.maximum(np.minimum(end - lags[None, :], last) - first + 1, 0).sum(axis=0)
-    total = np.bincount(bins, weights=at_risk * frame_min**2, minlength=len(edges) - 1)
-    return total[: len(edges) - 1].astype(np.float64)
+    total = np.zeros((len(field.contacts), len(edges) - 1))
+    if len(field.contacts) == 0:
+        return total
+    first = np.array([contact.first_frame for contact in field.contacts])
+    last = np.array([contact.last_frame for contact in field.contacts])
+    end = np.array([ends.get(contact.target_track_id, -1) for contact in field.contacts])
+    for lag, place in zip(lags, bins, strict=True):
+        total[:, place] += np.maximum(np.minimum(end - lag, last) - first + 1, 0)
+    return total * frame_min**2

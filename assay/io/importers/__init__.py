@@ -6,6 +6,6 @@
 
 from assay.io.importers.planning import plan_import
 from assay.io.importers.plans import FieldPlan, ImportPlan
-from assay.io.importers.writing import run_import
+from assay.io.importers.writing import recorded_conditions, run_import
 
-__all__ = ["FieldPlan", "ImportPlan", "plan_import", "run_import"]
+__all__ = ["FieldPlan", "ImportPlan", "plan_import", "recorded_conditions", "run_import"]

@@ -18,6 +18,7 @@ from assay.io.importers.tiff_pages import PlaneSource, TiffPages, read_plane, sc
 from assay.io.metadata import BLOCK, Ngff
 from assay.io.ome_zarr import PlateWriter
 from assay.labels import ChannelRole
+from assay.protocol import Condition
 
 _OPEN_FILES = 32
 _HASH_BYTES = 1 << 20
@@ -73,6 +74,7 @@ def run_import(
             if progress is not None:
                 progress.advance()
             _record_sources(path, entry, reader)
+        _record_import(path, plan)
 
 
 def _read_block(
@@ -93,6 +95,41 @@ def _record_sources(path: Path, entry: FieldPlan, reader: "_Reader") -> None:
     attributes = chunks.attributes_of(path, group)
     attributes[BLOCK]["sources"] = [reader.identity(name, file) for name, file in entry.files]
     chunks.set_attributes(path, group, attributes)
+
+
+def _record_import(path: Path, plan: ImportPlan) -> None:
+    attributes = chunks.attributes_of(path, "")
+    attributes[BLOCK]["import"] = {
+        "source": plan.source.name,
+        "read_as": plan.read_as,
+        "warnings": list(plan.warnings),
+        "conditions": [
+            {
+                "name": condition.name,
+                "wells": list(condition.wells),
+                "kind": condition.kind,
+                "seeded_et_ratio": condition.seeded_et_ratio,
+                "extra": dict(condition.extra),
+            }
+            for condition in plan.conditions
+        ],
+    }
+    chunks.set_attributes(path, "", attributes)
+
+
+def recorded_conditions(path: Path) -> tuple[Condition, ...]:
+    """The conditions that the wells list gave when a plate was imported; none for any other plate."""
+    block = chunks.attributes_of(path, "").get(BLOCK, {})
+    return tuple(
+        Condition(
+            name=said["name"],
+            wells=tuple(said["wells"]),
+            kind=said["kind"],
+            seeded_et_ratio=said["seeded_et_ratio"],
+            extra=said["extra"],
+        )
+        for said in block.get("import", {}).get("conditions", [])
+    )
 
 
 class _Reader:

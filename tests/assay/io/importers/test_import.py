@@ -9,7 +9,8 @@ import tifffile
 import zarr
 
 from assay.errors import CalibrationError, ImageError, ProtocolError, VendorFileError
-from assay.io.importers import plan_import, run_import
+from assay.io.importers import plan_import, recorded_conditions, run_import
+from assay.io.ome_zarr import open_plate
 from assay.protocol import parse_protocol
 from assay.stack import FieldId
 
@@ -70,6 +71,10 @@ def test_the_plate_keeps_calibration_names_and_sources(tmp_path):
     ome = dict(zarr.open_group(tmp_path / "p.zarr" / "B/02/0", mode="r").attrs)["ome"]
     scale = ome["multiscales"][0]["datasets"][0]["coordinateTransformations"][0]["scale"]
     assert scale == [240.0, 1.0, 0.65, 0.5]
+    stack = open_plate(tmp_path / "p.zarr").stack(FieldId("B02", 0))
+    assert stack.calibration.pixel_um == (0.65, 0.5)
+    assert stack.calibration.frame_min == 4.0
+    assert stack.channel_names == ("GFP", "PI")
     assert [channel["label"] for channel in ome["omero"]["channels"]] == ["GFP", "PI"]
     block = block_of(tmp_path / "p.zarr", FieldId("B02", 0))
     first = folder / "B02_0_000_GFP.tif"
@@ -121,8 +126,9 @@ def test_a_missing_time_point_is_named_and_shifts_no_frame(tmp_path):
     images = pixels_of(tmp_path / "p.zarr", FieldId("B02", 0))
     assert not images[1].any()
     np.testing.assert_array_equal(images[2, 1], plane(21))
-    assert block_of(tmp_path / "p.zarr", FieldId("B02", 0))["missing_frames"] == [1]
-    assert block_of(tmp_path / "p.zarr", FieldId("B03", 0))["missing_frames"] == []
+    plate = open_plate(tmp_path / "p.zarr")
+    assert plate.stack(FieldId("B02", 0)).missing_frames == {1}
+    assert plate.stack(FieldId("B03", 0)).missing_frames == frozenset()
 
 
 def test_a_frame_that_lacks_one_channel_counts_as_missing(tmp_path):
@@ -350,6 +356,13 @@ def test_a_wells_list_places_files_of_any_name(tmp_path):
         ("none", ("B03",)),
     ]
     assert plan.ignored == (("snap 1.tif", "not in wells.csv"),)
+    run_import(plan, tmp_path / "p.zarr")
+    assert recorded_conditions(tmp_path / "p.zarr") == plan.conditions
+    sizes = {
+        field.well: open_plate(tmp_path / "p.zarr").stack(field).shape
+        for field in open_plate(tmp_path / "p.zarr").fields
+    }
+    assert sizes == {"B02": (1, 1, 30, 56), "B03": (1, 1, 32, 56)}
 
 
 def test_two_images_of_one_well_need_field_numbers(tmp_path):
@@ -377,6 +390,8 @@ def test_a_file_that_changes_under_way_leaves_an_unfinished_plate(tmp_path):
     save(folder / "B03_0_001_PI.tif", plane(1, y=20))
     with pytest.raises(ImageError, match=r"B03, field 0: B03_0_001_PI.tif changed while it was imported"):
         run_import(plan, tmp_path / "p.zarr")
+    with pytest.raises(ImageError, match=r"p.zarr"):
+        open_plate(tmp_path / "p.zarr")
 
 
 def test_an_existing_plate_is_not_overwritten(tmp_path):

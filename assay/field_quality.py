@@ -103,7 +103,7 @@ def _warnings(
         found.append(f"{names[channel]} bleaches by {-change:.0f} %")
     if channel is not None and change >= 50:
         found.append(f"{names[channel]} brightens by {change:.0f} %")
-    jumps = lamp_jumps(quality, masked=masked, channel_names=names)
+    jumps = lamp_jumps(quality, channels=facts.steady_channels, masked=masked, channel_names=names)
     found += [text for _, text in jumps[:2]] + (
         [f"and {len(jumps) - 2} more jumps of light"] if jumps[2:] else []
     )

@@ -97,13 +97,25 @@ def concatenate(qualities: Iterable[FrameQuality]) -> FrameQuality:
 
 
 def mask_frames(
-    quality: FrameQuality, *, missing_frames: Collection[int] = (), channel_names: Sequence[str] = ()
+    quality: FrameQuality,
+    *,
+    missing_frames: Collection[int] = (),
+    channel_names: Sequence[str] = (),
+    steady_channels: Collection[int] = (),
 ) -> dict[int, str]:
     """Name the frames that hold no usable image, each with the reason.
 
     No cell may be born, die or be lost because of a masked frame. Masked are frames that were never
     recorded, hold invalid or constant pixels, are dark (shutter, lamp) or grossly out of focus compared
     with the film itself. Bleaching, growth and the death of every cell are slow and mask nothing.
+
+    Args:
+        quality: All measured frames of one field.
+        missing_frames: Frames that were never recorded.
+        channel_names: For the reasons.
+        steady_channels: Channels whose cells are there from the beginning, so all but the death dye: if one
+            of them alone goes dark and comes back, its frames are masked. Without, a frame is dark only if
+            all its channels are.
 
     Returns:
         frame -> reason, in order of frame.
@@ -117,20 +129,30 @@ def mask_frames(
             reasons.setdefault(frame, broken)
         usable[row] = frame not in reasons
     if usable.sum() >= MIN_FRAMES_TO_JUDGE:
-        for row, reason in {**_out_of_focus(quality, usable), **_dark(quality, usable, names)}.items():
+        for row, reason in {
+            **_out_of_focus(quality, usable),
+            **_dark(quality, usable, names, steady_channels),
+        }.items():
             reasons.setdefault(int(quality.frame[row]), reason)
     return dict(sorted(reasons.items()))
 
 
 def lamp_jumps(
-    quality: FrameQuality, *, masked: Collection[int] = (), channel_names: Sequence[str] = ()
+    quality: FrameQuality,
+    *,
+    channels: Collection[int],
+    masked: Collection[int] = (),
+    channel_names: Sequence[str] = (),
 ) -> list[tuple[int, str]]:
-    """Frames at which the light of a channel suddenly changes: (frame, what happened)."""
+    """Frames at which the light of a channel suddenly changes: (frame, what happened).
+
+    Give only channels that should stay as they are: a death dye lights up by biology.
+    """
     names = channel_labels(quality, channel_names)
     rows = [row for row, frame in enumerate(quality.frame.tolist()) if frame not in masked]
     found = []
     for before, now in pairwise(rows):
-        for channel, name in enumerate(names):
+        for channel in sorted(channels):
             # level and contrast must both jump: a single dividing or dying cell moves only one of them
             old, new = quality.mean[before, channel], quality.mean[now, channel]
             sharp_old, sharp_new = quality.contrast[before, channel], quality.contrast[now, channel]
@@ -140,7 +162,7 @@ def lamp_jumps(
             if max(ratio, 1 / ratio) >= JUMP and (new > old) == (ratio > 1):
                 factor, word = (ratio, "brighter") if ratio > 1 else (1 / ratio, "darker")
                 frame = int(quality.frame[now])
-                found.append((frame, f"{name} becomes {factor:.1f} times {word} at frame {frame}"))
+                found.append((frame, f"{names[channel]} becomes {factor:.1f} times {word} at frame {frame}"))
     return found
 
 
@@ -304,36 +326,53 @@ def _broken(quality: FrameQuality, row: int, names: Sequence[str]) -> str | None
     return None
 
 
-def _dark(quality: FrameQuality, usable: NDArray[np.bool_], names: Sequence[str]) -> dict[int, str]:
+def _dark(
+    quality: FrameQuality, usable: NDArray[np.bool_], names: Sequence[str], steady: Collection[int]
+) -> dict[int, str]:
+    """Frames dark in all channels, or in a steady channel that is bright before and after."""
+    n = len(names)
+    medians = [finite_median(quality.contrast[usable, channel]) for channel in range(n)]
+    floor = [finite_median(quality.noise[usable, channel]) / _COARSE for channel in range(n)]
+    judged = [channel for channel in range(n) if medians[channel] > floor[channel]]  # the rest cannot go dark
+    dark = {channel: _dark_rows(quality.contrast[:, channel], usable, medians[channel]) for channel in judged}
+    rows = np.flatnonzero(usable).tolist()
+    bright = {channel: [row for row in rows if row not in dark[channel]] for channel in judged}
     found: dict[int, str] = {}
-    for channel, name in enumerate(names):
-        contrast = quality.contrast[:, channel]
-        median = finite_median(contrast[usable])
-        if not median > finite_median(quality.noise[usable, channel]) / _COARSE:
-            continue  # a channel that never shows anything cannot go dark
-        last_bright = median
-        for row in np.flatnonzero(usable).tolist():
-            if contrast[row] < DARK_SHARE * median and contrast[row] * DARK_DROP < last_bright:
-                found.setdefault(
-                    row, f"{name} is dark: {100 * contrast[row] / median:.0f} % of the film's contrast"
-                )
-            else:
-                last_bright = contrast[row]
+    for row in rows:
+        everywhere = bool(judged) and all(row in dark[channel] for channel in judged)
+        for channel in judged:
+            comes_back = row in dark[channel] and bright[channel][0] < row < bright[channel][-1]
+            if everywhere or (channel in steady and comes_back):
+                share = 100 * quality.contrast[row, channel] / medians[channel]
+                found.setdefault(row, f"{names[channel]} is dark: {share:.0f} % of the film's contrast")
     return found
 
 
-def _out_of_focus(quality: FrameQuality, usable: NDArray[np.bool_]) -> dict[int, str]:
+def _dark_rows(contrast: NDArray[np.float64], usable: NDArray[np.bool_], median: float) -> set[int]:
+    """Rows far below the film's contrast that got there at once: slow loss is biology."""
+    found: set[int] = set()
+    last_bright = median
+    for row in np.flatnonzero(usable).tolist():
+        if contrast[row] < DARK_SHARE * median and contrast[row] * DARK_DROP < last_bright:
+            found.add(row)
+        else:
+            last_bright = contrast[row]
+    return found
+
+
+def _out_of_focus(
+    quality: FrameQuality, usable: NDArray[np.bool_], channels: Sequence[int]
+) -> dict[int, str]:
     """Frames blurred in at least half of the channels that can be judged."""
-    n = quality.focus.shape[1]
-    focus = [finite_median(quality.focus[usable, channel]) for channel in range(n)]
-    contrast = [finite_median(quality.contrast[usable, channel]) for channel in range(n)]
+    focus = {channel: finite_median(quality.focus[usable, channel]) for channel in channels}
+    contrast = {channel: finite_median(quality.contrast[usable, channel]) for channel in channels}
     found: dict[int, str] = {}
     for row in np.flatnonzero(usable).tolist():
         shares = [
             quality.focus[row, channel] / focus[channel]
             if quality.contrast[row, channel] < contrast[channel]
             else 1.0
-            for channel in range(n)
+            for channel in channels
             if focus[channel] > 0 and np.isfinite(quality.focus[row, channel])
         ]
         if shares and sum(share < FOCUS_SHARE for share in shares) * 2 >= len(shares):

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from markupsafe import Markup, escape
 
 
-def tag(name: str, *children: str, **attributes: str | float | None) -> Markup:
+def tag(element: str, /, *children: str, **attributes: str | float | None) -> Markup:
     """One element. Text and values are escaped unless they are `Markup`; None leaves an attribute out.
 
     `class_` becomes class and underscores become hyphens, so `stroke_width=2` is stroke-width="2".
@@ -20,7 +20,7 @@ def tag(name: str, *children: str, **attributes: str | float | None) -> Markup:
         if value is not None
     )
     inside = Markup("").join(child if isinstance(child, Markup) else escape(child) for child in children)
-    return Markup(f"<{name}{written}>{inside}</{name}>" if inside else f"<{name}{written}/>")
+    return Markup(f"<{element}{written}>{inside}</{element}>" if inside else f"<{element}{written}/>")
 
 
 def drawing(*children: str, width: float, height: float, label: str, class_: str = "figure") -> Markup:

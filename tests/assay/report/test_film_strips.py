@@ -1,0 +1,128 @@
+import io
+
+import matplotlib.image
+import numpy as np
+import pytest
+
+from assay.columns import table_of_rows
+from assay.report.film_strips import choose_kills, compose, draw_strip, film_strips, pick_frames, png
+
+CHANNELS = {"effector": (0,), "target": (1,), "death": (2,)}
+
+
+@pytest.fixture(scope="module")
+def small(cases):
+    case = cases.six_wells()
+    case.tables |= cases.events(["B02", "B03"], np.random.default_rng(5), per_well=2)
+    return case
+
+
+@pytest.fixture(scope="module")
+def strips(cases, small):
+    film = cases.Film(small)
+    return film_strips(
+        small.tables, read=film.read, read_tracks=film.read_tracks, channels=CHANNELS,
+        calibration_of=lambda _: cases.CALIBRATION, n_certain=2, n_uncertain=1, n_frames=5,
+    )  # fmt: skip
+
+
+def test_the_most_certain_kills_come_first_one_per_well_then_the_least_certain(small):
+    chosen = choose_kills(small.tables, n_certain=2, n_uncertain=1)
+    assert {death["well"] for death, _, _ in chosen[:2]} == {"B02", "B03"}
+    assert [for_review for _, _, for_review in chosen] == [False, False, True]
+    certainty = [death["probability"] * kill["share"] for death, kill, _ in chosen]
+    assert certainty[2] <= min(certainty[:2])
+
+
+def test_no_kill_is_shown_twice_and_a_plate_without_kills_has_no_strips(small):
+    chosen = choose_kills(small.tables, n_certain=10, n_uncertain=10)
+    keys = [(death["well"], death["death_id"]) for death, _, _ in chosen]
+    assert len(keys) == len(set(keys)) == 4
+    empty = {"deaths": table_of_rows("deaths", []), "kills": table_of_rows("kills", [])}
+    assert choose_kills(empty, n_certain=4, n_uncertain=2) == []
+
+
+def test_the_strip_shows_contact_death_and_what_lies_around_them():
+    frames = pick_frames(contact=20, death=40, n_frames=60, n_wanted=7)
+    assert len(frames) == 7
+    assert {15, 20, 39, 40, 45} <= set(
+        frames
+    )  # a quarter of the lag before and after, and the frame before death
+
+
+@pytest.mark.parametrize(("contact", "death"), [(0, 0), (0, 3), (3, 3), (1, 2)])
+def test_a_kill_at_the_edge_of_a_short_film_takes_the_frames_there_are(contact, death):
+    frames = pick_frames(contact=contact, death=death, n_frames=4, n_wanted=7)
+    assert frames == [0, 1, 2, 3]
+
+
+def test_masked_frames_are_never_shown():
+    frames = pick_frames(contact=2, death=6, n_frames=10, n_wanted=7, masked=frozenset({5, 7}))
+    assert not {5, 7} & set(frames)
+    assert 6 in frames
+
+
+def test_a_strip_is_centred_on_its_target_and_outlines_it(cases, strips):
+    for strip in strips:
+        at_death = next(frame for frame in strip.frames if frame.note == "death")
+        (outline,) = at_death.target_outline
+        assert outline.mean(axis=0) == pytest.approx([0.5, 0.5], abs=0.03)
+        assert at_death.minutes_from_death == 0
+        assert at_death.effector_outline  # the effector that is credited touches it
+
+
+def test_the_dye_rises_within_the_strip_and_is_dark_before(strips):
+    for strip in strips:
+        middle = [frame.death_dye[34:40, 34:40].mean() for frame in strip.frames]
+        times = [frame.minutes_from_death for frame in strip.frames]
+        before = [value for value, minutes in zip(middle, times, strict=True) if minutes < 0]
+        after = [value for value, minutes in zip(middle, times, strict=True) if minutes > 0]
+        assert max(before) < 40  # of 255: noise is not blown up to look like dye
+        assert min(after) > 100
+
+
+def test_effectors_are_yellow_targets_red_and_death_cyan():
+    crop = np.zeros((3, 1, 3))
+    crop[0, 0, 0] = crop[1, 0, 1] = crop[2, 0, 2] = 100.0
+    colours = compose(crop, CHANNELS, np.array([[0.0, 100.0]] * 3))[0]
+    yellow, red, cyan = colours.astype(int)
+    assert yellow[0] > 200 and yellow[1] > 200 and yellow[2] < 60
+    assert red[0] > 200 and red[1] < 60 and red[2] < 60
+    assert cyan[0] < 60 and cyan[1] > 200 and cyan[2] > 200
+
+
+def test_a_target_at_the_edge_is_shown_with_black_beyond_the_image(cases, small):
+    film = cases.Film(small)
+    cut = {"well": "B02", "field": 0}
+    assert cut
+
+    def shifted(field, frames):
+        return film.read(field, frames)[..., 30:, 30:]
+
+    def shifted_tracks(field, role, frames):
+        return film.read_tracks(field, role, frames)[..., 30:, 30:]
+
+    strips = film_strips(
+        small.tables, read=shifted, read_tracks=shifted_tracks, channels=CHANNELS,
+        calibration_of=lambda _: cases.CALIBRATION, n_certain=4, n_uncertain=0, n_frames=3,
+    )  # fmt: skip
+    first = next(strip for strip in strips if strip.target_track_id == 1)
+    at_death = next(frame for frame in first.frames if frame.note == "death")
+    assert at_death.composite[0].max() == 0
+    assert at_death.composite[:, 0].max() == 0
+
+
+def test_the_drawing_holds_one_picture_per_frame_and_row_and_a_scale_bar(strips):
+    drawn = str(draw_strip(strips[0]))
+    assert drawn.count("<image") == 2 * len(strips[0].frames)
+    assert "10 µm" in drawn
+    assert ">0 min</text>" in drawn
+
+
+@pytest.mark.parametrize("shape", [(5, 7), (5, 7, 3)])
+def test_a_png_reads_back_as_it_was(shape):
+    image = np.random.default_rng(1).integers(0, 256, shape, dtype=np.uint8)
+    read = matplotlib.image.imread(io.BytesIO(png(image)), format="png")
+    assert np.array_equal(
+        np.round(read * 255).astype(np.uint8)[..., : shape[-1] if len(shape) == 3 else None], image
+    )

@@ -113,9 +113,9 @@ def mask_frames(
         quality: All measured frames of one field.
         missing_frames: Frames that were never recorded.
         channel_names: For the reasons.
-        steady_channels: Channels whose cells are there from the beginning, so all but the death dye: if one
-            of them alone goes dark and comes back, its frames are masked. Without, a frame is dark only if
-            all its channels are.
+        steady_channels: Channels whose cells are there from the beginning, so all but the death dye: focus is
+            judged by them, and if one of them alone goes dark and comes back, its frames are masked. Without,
+            all channels are asked, and a frame is dark only if all of them are.
 
     Returns:
         frame -> reason, in order of frame.
@@ -129,10 +129,9 @@ def mask_frames(
             reasons.setdefault(frame, broken)
         usable[row] = frame not in reasons
     if usable.sum() >= MIN_FRAMES_TO_JUDGE:
-        for row, reason in {
-            **_out_of_focus(quality, usable),
-            **_dark(quality, usable, names, steady_channels),
-        }.items():
+        judged = sorted(steady_channels) or range(len(names))
+        blurred, dark = _out_of_focus(quality, usable, judged), _dark(quality, usable, names, steady_channels)
+        for row, reason in {**blurred, **dark}.items():
             reasons.setdefault(int(quality.frame[row]), reason)
     return dict(sorted(reasons.items()))
 

@@ -322,4 +322,4 @@ def test_a_death_dye_that_is_dark_until_cells_die_masks_nothing():
         frames.append(measure_frame(noise, frame=frame))
     quality = concatenate(frames)
     assert mask_frames(quality, steady_channels=[0]) == {}
-    assert sorted(mask_frames(quality)) == list(range(8))
+    assert mask_frames(quality) == {}  # nor where nobody says which channel is the dye

@@ -53,14 +53,15 @@ def decode(
         (Y, X) label image, 1..n ordered by the (y, x) of the seeds, and (n,) scores in 0..1: how well the
         cell's votes meet, times its mean foreground probability, times the heat of its seed.
     """
-    labels = np.zeros(maps.foreground.shape, dtype=np.int32)
+    height, width = maps.foreground.shape
+    labels = np.zeros((height, width), dtype=np.int32)
     seed_y, seed_x = _seeds(maps, pixel_um, settings)
     y, x = np.nonzero(maps.foreground > settings.min_foreground)
     if not (len(seed_y) and len(y)):
         return labels, np.zeros(0, dtype=np.float32)
-    catchment = _catchment(seed_y, seed_x, labels.shape, pixel_um, settings.capture_um)
+    catchment = _catchment(seed_y, seed_x, (height, width), pixel_um, settings.capture_um)
     land_y, land_x = _landing(maps, y, x)
-    owner = catchment[_rounded(land_y, labels.shape[0]), _rounded(land_x, labels.shape[1])]
+    owner = catchment[_rounded(land_y, height), _rounded(land_x, width)]
     labels[y, x] = owner
     labels[y, x] = owner = _largest_pieces(labels)[y, x]
     area_um2 = np.bincount(owner, minlength=len(seed_y) + 1)[1:] * (pixel_um[0] * pixel_um[1])

@@ -110,7 +110,7 @@ class SegmentationNet(nn.Module):
         """Fold normalisations away and convert all but the head to `dtype`; changes this network."""
         self.eval()
         for block in (*self.encoder, *self.decoder):
-            block.fuse()  # type: ignore[operator]
+            block.fuse()
         self.to(dtype)
         self.head.float()
         return self.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]

@@ -134,7 +134,7 @@ class Predictor:
         """(R, Y, X) frame -> (2R, Y', X') at the network's pixel size, padded to its stride."""
         slots = np.flatnonzero(present)
         image = torch.from_numpy(np.ascontiguousarray(frame[slots], dtype=np.float32))
-        image = _resized(image, self._own_shape(frame.shape[1:], pixel_um), smooth=True)
+        image = resized(image, self._own_shape(frame.shape[1:], pixel_um), smooth=True)
         height, width = (padded_length(side, stride=STRIDE) for side in image.shape[1:])
         planes = torch.zeros((2 * len(present), height, width))
         planes[slots, : image.shape[1], : image.shape[2]] = image
@@ -176,8 +176,8 @@ class Predictor:
         back = []
         for role in range(len(CELL_ROLES)):
             of_role = maps[role * MAPS_PER_ROLE : (role + 1) * MAPS_PER_ROLE]
-            chance = _resized(torch.sigmoid(of_role[[FOREGROUND, HEAT]]), shape, smooth=True)
-            offsets = _resized(of_role[[OFFSET_Y, OFFSET_X]] * OFFSET_UNIT_PX, shape, smooth=False)
+            chance = resized(torch.sigmoid(of_role[[FOREGROUND, HEAT]]), shape, smooth=True)
+            offsets = resized(of_role[[OFFSET_Y, OFFSET_X]] * OFFSET_UNIT_PX, shape, smooth=False)
             scale_y, scale_x = shape[0] / own_shape[0], shape[1] / own_shape[1]
             back.append(
                 RoleMaps(
@@ -213,7 +213,8 @@ def _all(span: Span) -> slice:
     return slice(span.start, span.stop)
 
 
-def _resized(image: Tensor, shape: tuple[int, int], *, smooth: bool) -> Tensor:
+def resized(image: Tensor, shape: tuple[int, int], *, smooth: bool) -> Tensor:
+    """Bring (C, Y, X) to `shape`: smoothly, averaging where it shrinks, or by the nearest pixel."""
     if tuple(image.shape[1:]) == shape or not len(image):
         return image if len(image) else image.new_zeros((0, *shape))
     if smooth:

@@ -44,7 +44,11 @@ def plain_example(tile: Tile) -> Example:
     """The tile as it is."""
     slots = tile.slots.astype(np.float32)
     planes = np.concatenate([slots, np.broadcast_to(tile.present[:, None, None], slots.shape)])
-    truth, weight = truth_of({"effector": tile.effectors, "target": tile.targets}, tile.present)
+    labels: dict[CellRole, NDArray[np.int32]] = {
+        "effector": tile.effectors.astype(np.int32),
+        "target": tile.targets.astype(np.int32),
+    }
+    truth, weight = truth_of(labels, tile.present)
     return planes.astype(np.float32), truth, weight
 
 
@@ -90,8 +94,8 @@ def _placed(
     crop = random_crop(tile, side_px=max(8, round(side_px / zoom)), generator=generator)
     slots = _zoomed(crop.slots.astype(np.float32), side_px)
     labels: dict[CellRole, NDArray[np.int32]] = {
-        "effector": _nearest(crop.effectors, side_px),
-        "target": _nearest(crop.targets, side_px),
+        "effector": _nearest(crop.effectors.astype(np.int32), side_px),
+        "target": _nearest(crop.targets.astype(np.int32), side_px),
     }
     turns, flip = int(generator.integers(4)), bool(generator.integers(2))
     labels = {role: _turned(of_role, turns, flip) for role, of_role in labels.items()}
@@ -99,13 +103,15 @@ def _placed(
 
 
 def _turned(image: NDArray[_Number], turns: int, flip: bool) -> NDArray[_Number]:
-    turned: NDArray[_Number] = np.rot90(image, turns, axes=(-2, -1))
-    return np.ascontiguousarray(turned[..., ::-1] if flip else turned)
+    turned = np.rot90(image, turns, axes=(-2, -1))
+    placed: NDArray[_Number] = np.ascontiguousarray(turned[..., ::-1] if flip else turned)
+    return placed
 
 
 def _places(length: int, side_px: int) -> NDArray[np.float32]:
     places = (np.arange(side_px, dtype=np.float32) + 0.5) * (length / side_px) - 0.5
-    return np.clip(places, 0, length - 1).astype(np.float32)
+    inside: NDArray[np.float32] = np.clip(places, 0, length - 1)
+    return inside
 
 
 def _nearest(labels: NDArray[np.int32], side_px: int) -> NDArray[np.int32]:

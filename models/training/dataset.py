@@ -25,8 +25,8 @@ class Tile:
 
     slots: NDArray[np.float16]  # (R, Y, X)
     present: NDArray[np.bool_]  # (R,)
-    effectors: NDArray[np.int32]  # (Y, X)
-    targets: NDArray[np.int32]  # (Y, X), may overlap the effectors
+    effectors: NDArray[np.uint16]  # (Y, X)
+    targets: NDArray[np.uint16]  # (Y, X), may overlap the effectors
 
 
 def cache_tiles(frames: Iterable[TrainingFrame], folder: Path, *, prefix: str = "") -> Iterator[int]:
@@ -44,8 +44,8 @@ def cache_tiles(frames: Iterable[TrainingFrame], folder: Path, *, prefix: str = 
                     file,
                     slots=slots.astype(np.float16),
                     present=np.asarray(present, dtype=np.bool_),
-                    effectors=effectors.astype(np.int32),
-                    targets=targets.astype(np.int32),
+                    effectors=effectors.astype(np.uint16),
+                    targets=targets.astype(np.uint16),
                 )
             partial.replace(path)
         yield number + 1

@@ -16,6 +16,7 @@ from numcodecs import Blosc, Zstd
 from numpy.typing import NDArray
 from zarr.codecs import BloscCodec, Crc32cCodec, ZstdCodec
 
+from assay.errors import ShapeError
 from assay.io.layout import ArrayLayout
 
 Content = Literal["image", "labels"]
@@ -85,7 +86,14 @@ def write_frames(root: Path, array: Any, first_frame: int, frames: NDArray[Any])
     """Write whole shards in place of what is there; the caller has checked that they are whole.
 
     The old files go first, because zarr reads a shard before it writes it and stumbles over a torn one.
+
+    Raises:
+        ShapeError: The frames are of another shape than the array, which zarr would take and garble.
     """
+    if frames.shape[1:] != array.shape[1:]:
+        raise ShapeError(
+            f"{array.path}: expected frames of shape (t, {str(array.shape[1:])[1:]}, got {frames.shape}."
+        )
     for file in files_of(root, array, first_frame, len(frames)):
         file.unlink(missing_ok=True)
     array[first_frame : first_frame + len(frames)] = frames

@@ -33,17 +33,18 @@ def read_json(file: Path, where: str) -> dict[str, Any]:
         ImageError: It is missing, too large, or not a JSON object.
     """
     try:
-        if file.stat().st_size > MAX_METADATA_BYTES:
-            raise ImageError(
-                f"{where}: {file.name} is larger than {MAX_METADATA_BYTES >> 20} MB, which no metadata is."
-            )
-        values = json.loads(file.read_bytes())
+        size = file.stat().st_size
+        values = json.loads(file.read_bytes()) if size <= MAX_METADATA_BYTES else None
     except FileNotFoundError as error:
         raise ImageError(f"{where}: {file.name} is missing, so this is not complete OME-Zarr.") from error
     except OSError as error:
         raise ImageError(f"{where}: {file.name} cannot be read ({error.strerror}).") from error
     except (ValueError, RecursionError) as error:
         raise ImageError(f"{where}: {file.name} is damaged; it is not valid JSON.") from error
+    if size > MAX_METADATA_BYTES:
+        raise ImageError(
+            f"{where}: {file.name} is larger than {MAX_METADATA_BYTES >> 20} MB, which no metadata is."
+        )
     if not isinstance(values, dict):
         raise ImageError(f"{where}: {file.name} is damaged; expected a JSON object.")
     return values

@@ -197,10 +197,10 @@ class LabelPlate:
         return _shrink(images, self._shrink[field])
 
     def write_preview(self, field: FieldId, first_frame: int, small: NDArray[Any]) -> None:
-        """Write a run of whole shards of the preview.
+        """Write a run of whole shards of the preview, made small by `shrink`.
 
         Raises:
-            ShapeError: The frames are not whole shards.
+            ShapeError: The frames are not whole shards, or not of the preview's size.
             StorageError: The disk refuses.
         """
         self._require_fitting(str(field), field, first_frame, (len(small), *self._shapes[field][1:]))

@@ -239,13 +239,15 @@ def open_plate(path: Path | str) -> Plate:
 def _plate_groups(path: Path, plate: Any) -> tuple[dict[FieldId, str], str]:
     groups: dict[FieldId, str] = {}
     try:
-        wells = [str(well["path"]) for well in plate["wells"]]
+        wells = [well["path"] for well in plate["wells"]]
         name = str(plate.get("name") or path.stem)
     except (LookupError, TypeError, AttributeError) as error:
         raise ImageError(f"{path}: the plate's metadata is damaged ({error!r}).") from error
     for well_path in wells:
         folder = inner_path(path, well_path, str(path))
         row, _, column = well_path.partition("/")
+        if "/" in column:
+            raise ImageError(f"{path}: the well path {well_path!r} is not row/column, e.g. B/03.")
         well = well_name(f"{row}{column}")
         for number, image in _images(folder, well):
             field_id = FieldId(well, number)

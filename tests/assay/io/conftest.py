@@ -39,7 +39,9 @@ def write_plate(tmp_path: Path) -> Callable[..., Path]:
         settings = {"channel_names": NAMES[: first.shape[1]], "calibration": FOUR_MINUTES, **settings}
         shapes = {field: frames.shape for field, frames in images.items()}
         path = tmp_path / name
-        with PlateWriter.create(path, fields=list(images), shapes=shapes, dtype=first.dtype, **settings) as writer:
+        with PlateWriter.create(
+            path, fields=list(images), shapes=shapes, dtype=first.dtype, **settings
+        ) as writer:
             for field, frames in images.items():
                 for start in writer.shard_starts(field):
                     writer.write(field, start, frames[start : start + writer.shard_frames(field)])

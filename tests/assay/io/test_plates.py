@@ -97,7 +97,11 @@ def test_bytes_on_disk_do_not_depend_on_the_run_or_its_order(tmp_path):
             for first in order:
                 writer.write(B02, first, frames[first : 16 if first == 0 else 40])
     one, other = (
-        {f.relative_to(tmp_path / n): f.read_bytes() for f in sorted((tmp_path / n).rglob("*")) if f.is_file()}
+        {
+            f.relative_to(tmp_path / n): f.read_bytes()
+            for f in sorted((tmp_path / n).rglob("*"))
+            if f.is_file()
+        }
         for n in "ab"
     )
     assert one == other
@@ -109,7 +113,9 @@ def test_frames_that_are_not_whole_shards_are_refused(tmp_path):
     assert list(writer.shard_starts(B02)) == [0, 16, 32]
     with pytest.raises(ShapeError, match="frames 8 to 23 are not whole shards of 16 frames"):
         writer.write(B02, 8, noisy((16, 2, 24, 40)))
-    with pytest.raises(ShapeError, match=r"well B02, field 0: expected frames of shape .* got \(16, 1, 24, 40\)"):
+    with pytest.raises(
+        ShapeError, match=r"well B02, field 0: expected frames of shape .* got \(16, 1, 24, 40\)"
+    ):
         writer.write(B02, 0, noisy((16, 1, 24, 40)))
     with pytest.raises(ShapeError, match="expected pixels of type uint16, got float64"):
         writer.write(B02, 0, noisy((16, 2, 24, 40)).astype(float))
@@ -127,7 +133,10 @@ def test_plate_that_was_never_finished_is_refused_on_reading(tmp_path):
 
 
 def test_error_while_writing_leaves_the_plate_unfinished(tmp_path):
-    with pytest.raises(RuntimeError, match="camera"), create(tmp_path / "p.zarr", shapes=(1, 2, 24, 40)) as writer:
+    with (
+        pytest.raises(RuntimeError, match="camera"),
+        create(tmp_path / "p.zarr", shapes=(1, 2, 24, 40)) as writer,
+    ):
         writer.write(B02, 0, noisy((1, 2, 24, 40)))
         raise RuntimeError("camera")
     with pytest.raises(ImageError, match="was never finished"):
@@ -181,7 +190,9 @@ def test_pyramid_level_is_the_mean_of_four_pixels(write_plate):
 def test_frame_declared_missing_is_listed_and_never_read(write_plate):
     frames = noisy((5, 2, 20, 30))
     frames[3] = 0
-    stack = open_plate(write_plate({B02: frames}, missing_frames={B02: [3]}, source_files={B02: ["a.tif"]})).stack(B02)
+    stack = open_plate(
+        write_plate({B02: frames}, missing_frames={B02: [3]}, source_files={B02: ["a.tif"]})
+    ).stack(B02)
     assert stack.missing_frames == {3}
     with pytest.raises(ImageError, match="well B02, field 0, frame 3: this frame was never recorded"):
         stack.read([2, 3])
@@ -202,7 +213,9 @@ def test_film_of_one_frame_needs_no_interval(write_plate):
 
 def test_film_without_interval_asks_for_it(write_plate):
     path = write_plate({B02: noisy((2, 2, 20, 30))}, calibration=Calibration(pixel_um=(0.65, 0.65)))
-    with pytest.raises(CalibrationError, match=r"well B02, field 0: the film has 2 frames .* frame_min = 4\.0"):
+    with pytest.raises(
+        CalibrationError, match=r"well B02, field 0: the film has 2 frames .* frame_min = 4\.0"
+    ):
         open_plate(path).stack(B02)
     given = CalibrationSettings(frame_min=2.5)
     assert open_plate(path).stack(B02, calibration=given).calibration == Calibration(
@@ -220,10 +233,14 @@ def test_scale_of_one_without_unit_is_no_pixel_size(write_plate):
             del axis["unit"]
 
     edit(path / "B/02/0/zarr.json", forget)
-    with pytest.raises(CalibrationError, match=r"well B02, field 0: the image has no pixel size.*pixel_um = "):
+    with pytest.raises(
+        CalibrationError, match=r"well B02, field 0: the image has no pixel size.*pixel_um = "
+    ):
         open_plate(path).stack(B02)
     given = CalibrationSettings(pixel_um=(0.3, 0.4))
-    assert open_plate(path).stack(B02, calibration=given).calibration == Calibration(pixel_um=(0.3, 0.4), frame_min=4.0)
+    assert open_plate(path).stack(B02, calibration=given).calibration == Calibration(
+        pixel_um=(0.3, 0.4), frame_min=4.0
+    )
 
 
 @pytest.mark.parametrize(
@@ -252,7 +269,10 @@ def test_units_become_micrometres_and_minutes(write_plate, space, size, time, in
 
 def test_unknown_unit_is_named(write_plate):
     path = write_plate({B02: noisy((2, 2, 20, 30))})
-    edit(path / "B/02/0/zarr.json", lambda v: v["attributes"]["ome"]["multiscales"][0]["axes"][3].update(unit="inch"))
+    edit(
+        path / "B/02/0/zarr.json",
+        lambda v: v["attributes"]["ome"]["multiscales"][0]["axes"][3].update(unit="inch"),
+    )
     with pytest.raises(ImageError, match="the unit 'inch' of axis x is not known"):
         open_plate(path).stack(B02)
 
@@ -268,14 +288,16 @@ def test_well_that_is_not_there_fails_alone(write_plate):
     shutil.rmtree(path / "B/02")
     plate = open_plate(path)
     assert plate.fields == (FieldId("B02", 0), FieldId("B03", 0))
-    with pytest.raises(ImageError, match="well B02, field 0: .* is no OME-Zarr group"):
+    with pytest.raises(ImageError, match=r"well B02, field 0: .* is no OME-Zarr group"):
         plate.stack(FieldId("B02", 0))
     assert plate.stack(FieldId("B03", 0)).read([0]).any()
 
 
 def test_field_that_is_not_in_the_plate_is_named(write_plate):
     plate = open_plate(write_plate({B02: noisy((1, 2, 20, 30))}))
-    with pytest.raises(ImageError, match=r"well C05, field 2 is not in plate\.zarr, which has well B02, field 0"):
+    with pytest.raises(
+        ImageError, match=r"well C05, field 2 is not in plate\.zarr, which has well B02, field 0"
+    ):
         plate.stack(FieldId("C05", 2))
 
 
@@ -325,7 +347,9 @@ def test_full_disk_is_one_clear_line(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("assay.io.chunks.write_frames", full)
-    with pytest.raises(StorageError, match=r"well B02, field 0 could not be written .* the disk is full .* free\)"):
+    with pytest.raises(
+        StorageError, match=r"well B02, field 0 could not be written .* the disk is full .* free\)"
+    ):
         writer.write(B02, 0, noisy((16, 2, 24, 40)))
 
 

@@ -47,7 +47,9 @@ def test_unknown_parent_is_null_on_disk_and_an_integer_otherwise(tmp_path):
 def test_same_table_gives_the_same_bytes(tmp_path):
     table = tracks(track(1), track(2, parent=1))
     first = write_table(tmp_path, "tracks", table).read_bytes()
-    again = write_table(tmp_path, "tracks", {name: column.copy() for name, column in table.items()}).read_bytes()
+    again = write_table(
+        tmp_path, "tracks", {name: column.copy() for name, column in table.items()}
+    ).read_bytes()
     assert first == again
 
 
@@ -166,7 +168,7 @@ def test_csv_holds_full_precision_and_no_formulas(tmp_path):
     table = make_table(
         "tracks",
         {
-            **{name: column for name, column in tracks(track(1), track(2, parent=1)).items()},
+            **tracks(track(1), track(2, parent=1)),
             "start": ["=HYPERLINK(1)", "@x"],
             "end": ["-1+2", "plain, with comma"],
         },
@@ -175,5 +177,5 @@ def test_csv_holds_full_precision_and_no_formulas(tmp_path):
     assert text.splitlines() == [
         "well,field,role,track_id,first_frame,last_frame,parent_track_id,start,end,x_um",
         "B02,0,target,1,0,9,,'=HYPERLINK(1),'-1+2,0.30000000000000004",
-        "B02,0,target,2,0,9,1,'@x,\"plain, with comma\",",
+        'B02,0,target,2,0,9,1,\'@x,"plain, with comma",',
     ]

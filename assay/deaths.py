@@ -238,22 +238,33 @@ def _call(
     if not has_dye:
         probability = np.minimum(probability, _WITHOUT_DYE)
     cumulative = np.cumsum(onset, axis=1)
+    seen = np.isfinite(film.table(film.measures.y_um))
     tail = (1 - _INTERVAL) / 2
     deaths: list[Death] = []
     for row in np.flatnonzero(probability >= min_probability):
         first, frame, last = (int(np.searchsorted(cumulative[row], q)) for q in (tail, 0.5, 1 - tail))
+        first, last = _over_gaps(seen[row], first, min(last, film.n_frames - 1))
         death = Death(
             death_id=len(deaths) + 1,
             role=film.tracks.role,
             track_id=film.tracks.tracks[row].track_id,
             frame=frame,
             first_possible_frame=first,
-            last_possible_frame=min(last, film.n_frames - 1),
+            last_possible_frame=last,
             probability=float(probability[row]),
             evidence=_evidence_at(film, cues, int(row), frame),
         )
         deaths.append(death)
     return deaths
+
+
+def _over_gaps(seen: NDArray[np.bool_], first: int, last: int) -> tuple[int, int]:
+    """Widen an interval that ends among unseen frames over all of them: an onset there shows only after them."""
+    while first > 1 and not seen[first - 1] and seen[: first - 1].any():
+        first -= 1
+    while not seen[last] and seen[last:].any():
+        last += 1
+    return first, last
 
 
 def _evidence_at(film: Film, cues: Sequence[Cue], row: int, frame: int) -> tuple[str, ...]:

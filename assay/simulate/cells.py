@@ -143,7 +143,7 @@ def _draw(
     height, width = world_um(scenario)
     never = np.full(n, NEVER)
     return Cells(
-        radius_um=radius_um * np.exp(rng.normal(0, radius_cv, n)),
+        radius_um=radius_um * np.exp(rng.normal(0, radius_cv, n).clip(-2.2 * radius_cv, 1.9 * radius_cv)),
         shape_norm=np.ones(n),
         mode_amplitude=amplitude,
         mode_phase=rng.uniform(0, 2 * np.pi, (n, 6)),

@@ -55,7 +55,7 @@ class EffectorTraits:
     on_top: float = 0.35  # mean share of the effector's diameter that lies over the target's mask
     on_top_sd: float = 0.25
     killer_fraction: float = 0.4
-    hits_per_h: float = 4.0  # mean over killers, while in contact
+    hits_per_h: float = 3.0  # mean over killers, while in contact
     hits_shape: float = 1.2  # gamma shape over killers: small is a few strong ones
     death_per_h: float = 0.004
     dead_at_start: float = 0.01
@@ -201,7 +201,7 @@ _SUSPENSION = replace(
         mitosis_min=(30.0, 60.0),
         detach_fraction=0.1,
     ),
-    effectors=EffectorTraits(on_top=0.08, on_top_sd=0.1, radius_um=4.9),
+    effectors=EffectorTraits(on_top=0.08, on_top_sd=0.1, radius_um=4.9, hits_per_h=0.9),
     kill=KillTraits(hits_to_kill=1.0, lag_median_min=22.0, lag_sigma=0.6),
     optics=OpticsTraits(contrast="brightfield"),
 )
@@ -209,21 +209,21 @@ _SUSPENSION = replace(
 _SAMPLE = replace(
     _STANDARD,
     name="sample",
-    summary="the shipped sample plate: small, coarse pixels, quick killers",
+    summary="the shipped sample plate: small, 1.24 um per pixel as of a 10x objective, quick killers",
     channels=(("effector", "CTDR"), ("target", "GFP"), ("death", "PI")),
-    shape_px=(200, 208),
-    pixel_um=(1.0, 1.0),
+    shape_px=(164, 176),
+    pixel_um=(1.24, 1.24),
     frame_min=6.0,
     n_frames=40,
-    effectors=EffectorTraits(hits_per_h=9.0, killer_fraction=0.6, bind_per_min=0.14),
+    effectors=EffectorTraits(hits_per_h=2.0, killer_fraction=0.5, bind_per_min=0.12),
     kill=KillTraits(hits_to_kill=2.0, lag_median_min=20.0),
-    optics=OpticsTraits(  # little noise, in few counts: the plate is shipped, so it must compress
-        counts_per_photon=0.15,
-        read_noise_counts=0.7,
-        offset_counts=60.0,
-        max_counts=4095,
-        signal_counts={"effector": 380.0, "target": 320.0, "nuclei": 0.0, "death": 600.0, "brightfield": 0.0},
-        background_counts={"effector": 8.0, "target": 10.0, "nuclei": 0.0, "death": 6.0, "brightfield": 0.0},
+    optics=OpticsTraits(  # few counts, as of an 8-bit export: the plate is shipped, so it must compress
+        counts_per_photon=0.06,
+        read_noise_counts=0.3,
+        offset_counts=12.0,
+        max_counts=255,
+        signal_counts={"effector": 100.0, "target": 80.0, "nuclei": 0.0, "death": 130.0, "brightfield": 0.0},
+        background_counts={"effector": 3.0, "target": 4.0, "nuclei": 0.0, "death": 2.5, "brightfield": 0.0},
     ),
 )
 

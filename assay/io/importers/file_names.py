@@ -78,7 +78,7 @@ def find_images(source: Path) -> tuple[list[tuple[str, Path]], list[tuple[str, s
         )
         for name in names:
             path = Path(folder) / name
-            below = path.relative_to(source).as_posix()
+            below = os.fsencode(path.relative_to(source).as_posix()).decode("utf-8", "replace")
             if name.startswith(".") or path.suffix.lower() not in IMAGE_SUFFIXES:
                 ignored.append((below, "not a TIFF image"))
             else:

@@ -42,7 +42,7 @@ def run_import(
         path: The plate to make; must not exist.
         ngff: OME-Zarr version.
         channel_roles: Channel name -> role, for colours.
-        progress: Told how many fields were written.
+        progress: Told how many frames were written.
 
     Raises:
         ImageError: A plane cannot be read, a file changed since the plan was made, or `path` exists. The
@@ -65,14 +65,15 @@ def run_import(
         ) as writer,
     ):
         if progress is not None:
-            progress.begin("importing fields", len(plan.fields))
+            progress.begin("importing frames", sum(entry.shape[0] for entry in plan.fields))
         for entry in plan.fields:
             step = writer.shard_frames(entry.field)
             for first in writer.shard_starts(entry.field):
                 block = _read_block(entry, plan.dtype, first, step, reader)
                 writer.write(entry.field, first, block)
-            if progress is not None:
-                progress.advance()
+                if progress is not None:
+                    for _ in block:
+                        progress.advance()
             _record_sources(path, entry, reader)
         _record_import(path, plan)
 

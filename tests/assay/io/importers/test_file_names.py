@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import pytest
@@ -79,6 +80,15 @@ def test_a_pattern_with_a_slash_reads_folder_names():
     assert [file.channel for file in files] == ["Red", "Green"]
 
 
+def test_incucyte_exports_with_a_folder_for_each_channel_are_told_apart():
+    pattern = r"(?P<channel>[^/]+)/.*_(?P<well>[A-P]\d+)_(?P<field>\d+)_(?P<day>\d+)d(?P<hour>\d+)h(?P<minute>\d+)m\.tif"
+    files = named("Phase/VID7_B3_2_00d04h00m.tif", "Red/VID7_B3_2_00d04h00m.tif", pattern=pattern).files
+    assert [(file.channel, file.well, file.minutes) for file in files] == [
+        ("Phase", "B03", 240),
+        ("Red", "B03", 240),
+    ]
+
+
 def test_a_pattern_that_fits_nothing_shows_it_and_example_names():
     with pytest.raises(
         VendorFileError,
@@ -146,3 +156,13 @@ def test_vendor_files_are_refused_with_what_to_do(tmp_path, suffix, library):
         VendorFileError, match=rf"not supported yet .*killassay\[import\].*{library}.* OME-TIFF"
     ):
         find_images(tmp_path)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="names are always text there")
+def test_a_name_that_is_no_text_is_shown_with_signs_that_are(tmp_path):
+    try:
+        (tmp_path / os.fsdecode(b"B02\xff.tif")).write_bytes(b"x")
+    except OSError:
+        pytest.skip("this file system takes text only")
+    ((name, _),), _ = find_images(tmp_path)
+    assert name == "B02\ufffd.tif"

@@ -434,7 +434,7 @@ def test_progress_is_told(tmp_path):
         tmp_path / "p.zarr",
         progress=told,
     )
-    assert told.steps == [["looking at files", 12, 12], ["importing fields", 2, 2]]
+    assert told.steps == [["looking at files", 12, 12], ["importing frames", 6, 6]]
 
 
 def test_a_long_film_needs_no_more_memory_than_a_short_one(tmp_path):

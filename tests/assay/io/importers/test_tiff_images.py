@@ -114,6 +114,17 @@ def test_several_images_of_an_ome_tiff_become_fields(tmp_path):
     np.testing.assert_array_equal(pixels(second), film() + 1)
 
 
+def test_the_plate_of_an_ome_tiff_gives_well_and_field(tmp_path):
+    path = write_ome(tmp_path / "film.ome.tif", film())
+    plate = (
+        '<Plate ID="Plate:0"><Well ID="Well:0" Row="2" Column="10"><WellSample ID="WellSample:0" Index="0"/>'
+        '<WellSample ID="WellSample:1" Index="1"><ImageRef ID="Image:0"/></WellSample></Well></Plate></OME>'
+    )
+    tifffile.tiffcomment(path, tifffile.tiffcomment(path).replace("</OME>", plate).encode())
+    image = read_one(path)
+    assert (image.well, image.field) == ("C11", 1)
+
+
 def imagej(path, images, resolution=(1 / 0.5, 1 / 0.65), axes="TCYX", **metadata):
     tifffile.imwrite(path, images, imagej=True, resolution=resolution, metadata={"axes": axes, **metadata})
     return path
@@ -248,14 +259,18 @@ def test_planes_that_share_one_page_are_channels_when_the_file_says_so(tmp_path,
     np.testing.assert_array_equal(pixels(image)[0], images)
 
 
-def test_a_stack_behind_one_page_is_read(tmp_path):
+@pytest.mark.parametrize("kind", ["imagej", "shaped"])
+def test_a_stack_behind_one_page_is_read(tmp_path, kind):
     images = film()
-    tifffile.imwrite(
-        tmp_path / "a.tif", images, photometric="minisblack", truncate=True, metadata={"axes": "TCYX"}
-    )
+    options = {"imagej": True} if kind == "imagej" else {"photometric": "minisblack"}
+    tifffile.imwrite(tmp_path / "a.tif", images, truncate=True, metadata={"axes": "TCYX"}, **options)
     with tifffile.TiffFile(tmp_path / "a.tif") as tiff:
         assert len(tiff.pages) == 1
     np.testing.assert_array_equal(pixels(read_one(tmp_path / "a.tif")), images)
+    raw = (tmp_path / "a.tif").read_bytes()
+    (tmp_path / "a.tif").write_bytes(raw[:-1])
+    with pytest.raises(ImageError, match="expected 6 planes, found 5 complete"):
+        read_one(tmp_path / "a.tif")
 
 
 @pytest.mark.parametrize("bigtiff", [False, True])

@@ -4,8 +4,6 @@ Effectors are yellow, targets red, the death dye cyan. Reads frames through func
 """
 
 import base64
-import struct
-import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,11 +11,20 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter
-from skimage.measure import find_contours
 
 from assay.columns import Table
-from assay.labels import CellRole, ChannelRole
+from assay.labels import CELL_ROLES, CellRole, ChannelRole
+from assay.report.crops import (
+    OUTSIDE,
+    Polygon,
+    background_of,
+    compose,
+    contours,
+    crop_of,
+    png,
+    stretch,
+    strip_windows,
+)
 from assay.report.numbers import rows
 from assay.report.svg import drawing, line, tag, text
 from assay.stack import FieldId
@@ -28,19 +35,10 @@ ReadFrames = Callable[[FieldId, Sequence[int]], NDArray[Any]]
 ReadTracks = Callable[[FieldId, CellRole, Sequence[int]], NDArray[np.integer[Any]]]
 """(field, role, frames) -> (t, Y, X) whose values are track ids."""
 
-COLOURS: dict[ChannelRole, tuple[float, float, float]] = {
-    "effector": (1.0, 0.85, 0.10),
-    "target": (1.0, 0.18, 0.22),
-    "nuclei": (0.45, 0.45, 1.0),
-    "death": (0.10, 0.95, 1.0),
-    "brightfield": (0.55, 0.55, 0.55),
-}
-_CROP_UM = 48.0
+CROP_UM = 48.0
+"""Side of a crop."""
 _TILE = 150.0  # drawn size of a crop
 _GAP = 6.0
-
-Polygon = NDArray[np.float64]
-"""(N, 2) points (y, x) in units of the crop, 0 to 1."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +69,15 @@ class FilmStrip:
     for_review: bool  # among the least certain: a person should look
     crop_um: float
     frames: tuple[StripFrame, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Crop:
+    """Pixels and outlines of one frame of a strip."""
+
+    composite: NDArray[np.uint8]
+    death_dye: NDArray[np.uint8] | None
+    outlines: Mapping[CellRole, tuple[Polygon, ...]]
 
 
 def choose_kills(
@@ -133,7 +140,11 @@ def film_strips(
         frames = pick_frames(
             first, int(death["frame"]), lengths[where], n_frames, masked.get(where, frozenset())
         )
-        cut = _cut(field, death, kill, frames, first, read, read_tracks, channels, calibration_of(field))
+        calibration = calibration_of(field)
+        crops = _cut(
+            field, kill, frames, read=read, read_tracks=read_tracks, channels=channels, calibration=calibration
+        )  # fmt: skip
+        notes = {first: "contact begins", int(death["frame"]): "death"}
         strips.append(
             FilmStrip(
                 field=field,
@@ -145,8 +156,19 @@ def film_strips(
                 uncredited_share=float(death["uncredited_share"]),
                 lag_min=float(kill["lag_min"]),
                 for_review=for_review,
-                crop_um=_CROP_UM,
-                frames=tuple(cut),
+                crop_um=CROP_UM,
+                frames=tuple(
+                    StripFrame(
+                        frame=frame,
+                        minutes_from_death=_minutes(frame - int(death["frame"]), calibration),
+                        composite=crop.composite,
+                        death_dye=crop.death_dye,
+                        target_outline=crop.outlines["target"],
+                        effector_outline=crop.outlines["effector"],
+                        note=notes.get(frame, ""),
+                    )
+                    for frame, crop in zip(frames, crops, strict=True)
+                ),
             )
         )
     return strips
@@ -201,134 +223,58 @@ def draw_strip(strip: FilmStrip) -> Markup:
     return drawing(*parts, width=width, height=height, label=label, class_="film")
 
 
-def png(image: NDArray[np.uint8]) -> bytes:
-    """Write (Y, X) grey or (Y, X, 3) colour pixels as a PNG without dates or comments."""
-    height, width = image.shape[:2]
-    lines = np.zeros((height, 1 + image[0].size), dtype=np.uint8)  # each line begins with filter 0
-    lines[:, 1:] = image.reshape(height, -1)
-    header = struct.pack(">IIBBBBB", width, height, 8, 2 if image.ndim == 3 else 0, 0, 0, 0)
-    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(lines.tobytes(), 6)), (b"IEND", b""))
-    body = b"".join(
-        struct.pack(">I", len(d)) + k + d + struct.pack(">I", zlib.crc32(k + d)) for k, d in chunks
-    )
-    return b"\x89PNG\r\n\x1a\n" + body
-
-
-def compose(
-    crop: NDArray[np.floating[Any]],
-    channels: Mapping[ChannelRole, Sequence[int]],
-    windows: NDArray[np.float64],
-) -> NDArray[np.uint8]:
-    """Blend channels (C, Y, X) into colours; `windows` (C, 2) gives what is black and what is full."""
-    colour = np.zeros((*crop.shape[1:], 3))
-    shows_cells = any(role in channels for role in ("effector", "target", "nuclei"))
-    for role, numbers in channels.items():
-        if role == "brightfield" and shows_cells:
-            continue  # it would wash out the cells
-        for channel in numbers:
-            colour += _window(crop[channel], windows[channel])[..., None] * np.array(COLOURS[role])
-    return np.round(255 * np.clip(colour, 0, 1)).astype(np.uint8)
-
-
 def _cut(
     field: FieldId,
-    death: Mapping[str, Any],
     kill: Mapping[str, Any],
     frames: Sequence[int],
-    contact_frame: int,
+    *,
     read: ReadFrames,
     read_tracks: ReadTracks,
     channels: Mapping[ChannelRole, Sequence[int]],
     calibration: Calibration,
-) -> list[StripFrame]:
-    crops, masks, backgrounds = [], [], []
-    centre: tuple[float, float] | None = None
-    order = sorted(frames, key=lambda frame: (abs(frame - int(death["frame"])), frame))
+) -> list[_Crop]:
+    """Crops of the frames around the target; where it is not seen, around where it was seen nearest in time."""
     found: dict[int, tuple[float, float]] = {}
-    for frame in order:  # from the death outwards: the target is surely there
+    for frame in frames:
         target = read_tracks(field, "target", [frame])[0] == int(kill["target_track_id"])
         if target.any():
-            found[frame] = tuple(np.argwhere(target).mean(axis=0).tolist())
+            y, x = np.argwhere(target).mean(axis=0).tolist()
+            found[frame] = (y, x)
+    pixels, backgrounds, inside, masks = [], [], [], []
     for frame in frames:
         near = min(found, key=lambda other: (abs(other - frame), other), default=None)
-        centre = found[near] if near is not None else None
         image = read(field, [frame])[0].astype(np.float32)
-        backgrounds.append(_background(image))
-        window = _place(centre, image.shape[1:], calibration)
-        crops.append(_crop(image, window))
+        window = _place(None if near is None else found[near], image.shape[1:], calibration)
+        pixels.append(crop_of(image, window))
+        backgrounds.append(background_of(image))
+        inside.append(crop_of(np.ones(image.shape[1:], dtype=np.bool_), window))
         masks.append(
             {
-                role: _crop(read_tracks(field, role, [frame]), window)[0] == int(kill[f"{role}_track_id"])
-                for role in ("target", "effector")
+                role: crop_of(read_tracks(field, role, [frame])[0], window) == int(kill[f"{role}_track_id"])
+                for role in CELL_ROLES
             }
         )
-    windows = _windows(np.stack(crops), np.stack(backgrounds))
-    dyes = channels.get("death", ())
+    windows = strip_windows(np.stack(pixels), np.stack(backgrounds))
+    dye = next(iter(channels.get("death", ())), None)
     return [
-        StripFrame(
-            frame=frame,
-            minutes_from_death=_minutes(frame - int(death["frame"]), calibration),
-            composite=compose(crop, channels, windows),
-            death_dye=np.round(255 * _window(crop[dyes[0]], windows[dyes[0]])).astype(np.uint8)
-            if dyes
-            else None,
-            target_outline=_contours(mask["target"]),
-            effector_outline=_contours(mask["effector"]),
-            note="death"
-            if frame == int(death["frame"])
-            else "contact begins"
-            if frame == contact_frame
-            else "",
+        _Crop(
+            composite=np.where(here[..., None], compose(crop, channels, windows), OUTSIDE).astype(np.uint8),
+            death_dye=None
+            if dye is None
+            else np.where(here, np.round(255 * stretch(crop[dye], windows[dye])), OUTSIDE).astype(np.uint8),
+            outlines={role: contours(mask) for role, mask in mine.items()},
         )
-        for frame, crop, mask in zip(frames, crops, masks, strict=True)
+        for crop, here, mine in zip(pixels, inside, masks, strict=True)
     ]
-
-
-def _background(image: NDArray[np.float32]) -> NDArray[np.float64]:
-    """(C, 2): median and noise of each channel over the whole frame."""
-    sample = image[:, ::4, ::4].reshape(image.shape[0], -1)
-    median = np.median(sample, axis=1)
-    return np.stack([median, 1.4826 * np.median(np.abs(sample - median[:, None]), axis=1)], axis=1)
-
-
-def _windows(crops: NDArray[np.float32], backgrounds: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(C, 2): one window a channel for the whole strip, so that a rising dye is seen to rise."""
-    low = np.median(backgrounds[..., 0], axis=0) + np.median(backgrounds[..., 1], axis=0)
-    high = np.percentile(crops, 99.7, axis=(0, 2, 3))
-    least = 12 * np.median(backgrounds[..., 1], axis=0)  # noise must not be blown up to look like signal
-    return np.stack([low, np.maximum(high, low + np.maximum(least, 1e-6))], axis=1)
-
-
-def _window(pixels: NDArray[np.floating[Any]], window: NDArray[np.float64]) -> NDArray[np.float64]:
-    scaled = np.clip((pixels.astype(np.float64) - window[0]) / (window[1] - window[0]), 0, 1)
-    return np.asarray(scaled**0.8)
 
 
 def _place(
     centre: tuple[float, float] | None, shape: tuple[int, ...], calibration: Calibration
 ) -> tuple[int, int, int, int]:
     """(top, left, height, width) of the crop in pixels; it may reach over the edge of the image."""
-    height, width = (max(8, round(_CROP_UM / size)) for size in calibration.pixel_um)
+    height, width = (max(8, round(CROP_UM / size)) for size in calibration.pixel_um)
     y, x = centre if centre is not None else (shape[0] / 2, shape[1] / 2)
     return round(y - height / 2), round(x - width / 2), height, width
-
-
-def _crop(image: NDArray[Any], window: tuple[int, int, int, int]) -> NDArray[Any]:
-    top, left, height, width = window
-    out = np.zeros((*image.shape[:-2], height, width), dtype=image.dtype)
-    y0, y1 = max(top, 0), min(top + height, image.shape[-2])
-    x0, x1 = max(left, 0), min(left + width, image.shape[-1])
-    if y1 > y0 and x1 > x0:
-        out[..., y0 - top : y1 - top, x0 - left : x1 - left] = image[..., y0:y1, x0:x1]
-    return out
-
-
-def _contours(mask: NDArray[np.bool_]) -> tuple[Polygon, ...]:
-    if not mask.any():
-        return ()
-    smooth = gaussian_filter(np.pad(mask.astype(np.float64), 1), 0.7)
-    scale = np.array(mask.shape, dtype=np.float64)
-    return tuple((contour - 0.5) / scale for contour in find_contours(smooth, 0.5))
 
 
 def _picture(image: NDArray[np.uint8], x: float, y: float) -> Markup:
@@ -337,10 +283,10 @@ def _picture(image: NDArray[np.uint8], x: float, y: float) -> Markup:
 
 
 def _outline(polygon: Polygon, x: float, y: float, class_: str) -> Markup:
+    """A contour twice: a dark casing below, so that it shows on bright cells too."""
     inside = np.clip(polygon, 0.0, 1.0) * _TILE
-    return tag(
-        "polygon", points=" ".join(f"{x + px:.1f},{y + py:.1f}" for py, px in inside.tolist()), class_=class_
-    )
+    points = " ".join(f"{x + px:.1f},{y + py:.1f}" for py, px in inside.tolist())
+    return tag("polygon", points=points, class_="casing") + tag("polygon", points=points, class_=class_)
 
 
 def _time_words(frame: StripFrame) -> str:

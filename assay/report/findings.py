@@ -52,7 +52,7 @@ def headline(tables: Mapping[str, Table]) -> list[str]:
     samples.sort(key=lambda row: -float(row["kills_per_100_targets"]))
     if not samples:
         return _without_conditions(wells)
-    sentences = [_sentence(row) for row in samples[:3]]
+    sentences = [_sentence(row, wells) for row in samples[:3]]
     if len(samples) > 3:
         sentences.append(f"{count(len(samples) - 3, 'further condition')} in the table below.")
     return sentences
@@ -125,16 +125,28 @@ def well_numbers(well: Mapping[str, Any]) -> str:
     return f"{well['status']}: {_reason(well)}"
 
 
-def _sentence(row: Mapping[str, Any]) -> str:
+def _sentence(row: Mapping[str, Any], wells: list[dict[str, Any]]) -> str:
     value = number(row["kills_per_100_targets"])
     words = f"With {row['condition']}, effectors killed {value} of 100 targets"
     low, high = row["kills_per_100_targets_low"], row["kills_per_100_targets_high"]
-    words += f" (90 % interval {number(low)} to {number(high)})" if is_known(low) and is_known(high) else ""
+    if is_known(low) and is_known(high):
+        words += f" (90 % interval {number(low)} to {number(high)})"
+    elif int(row["n_wells"]) == 1:
+        words += _single_well(row, wells)
     if is_known(row["difference_to_control"]):
         words += f", {_more(row['difference_to_control'])} than in the mock wells"
         low, high = row["difference_low"], row["difference_high"]
         words += f" ({number(low)} to {number(high)})" if is_known(low) and is_known(high) else ""
     return words + "."
+
+
+def _single_well(row: Mapping[str, Any], wells: list[dict[str, Any]]) -> str:
+    """The interval of the only well: of its own count, not of how wells differ."""
+    rates = [kills_per_100(well) for well in wells if well["condition"] == row["condition"]]
+    known = [rate for rate in rates if all(is_known(value) for value in rate)]
+    if len(known) != 1:
+        return " (one well)"
+    return f" (one well; 90 % interval of its own count {number(known[0][1])} to {number(known[0][2])})"
 
 
 def _more(difference: Any) -> str:

@@ -255,11 +255,16 @@ def _strip(strip: FilmStrip) -> dict[str, Any]:
         "target": strip.target_track_id,
         "effector": strip.effector_track_id,
         "lag": minutes(strip.lag_min),
-        "probability": number(100 * strip.probability, 0),
+        "probability": _sure(strip.probability),
         "share": number(100 * strip.share, 0),
         "others": number(100 * max(0.0, 1 - strip.share - strip.uncredited_share), 0),
         "nobody": number(100 * strip.uncredited_share, 0),
     }
+
+
+def _sure(probability: float) -> str:
+    """A probability as percent; nothing is ever quite certain."""
+    return "more than 99 %" if probability > 0.995 else f"{number(100 * probability, 0)} %"
 
 
 def _lags(tables: Mapping[str, Table]) -> dict[str, Any] | None:

@@ -29,6 +29,7 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=32, help="of the shorter film")
     parser.add_argument("--times", type=int, default=4, help="how much longer the longer one is")
     parser.add_argument("--size", type=int, nargs=2, default=(512, 512), metavar=("Y", "X"))
+    parser.add_argument("--model", default="standard", help="name, or the path of a model's card")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
@@ -52,7 +53,7 @@ def compare(folder: Path, given: argparse.Namespace) -> dict[str, Any]:
         plate = folder / f"film{frames}.zarr"
         protocol = write_plate(plate, wells=1, fields=1, frames=frames, size_px=size)
         cost = measured(
-            "benchmarks.main_job", plate, protocol, folder / f"results{frames}", "--device", given.device,
+            "benchmarks.main_job", plate, protocol, folder / f"results{frames}", "--model", given.model, "--device", given.device,
             "--warm", warm,
         )  # fmt: skip
         figures["lengths"].append({"frames": frames, **cost.report, "peak_bytes": cost.peak_bytes})

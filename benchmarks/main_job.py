@@ -1,6 +1,7 @@
 """The product's main job in a process of its own, with what each step took, as JSON. `benchmarks.speed` calls it.
 
-python -m benchmarks.main_job PLATE.zarr PROTOCOL.toml RESULTS --json F [--device cpu] [--workers 1]
+python -m benchmarks.main_job PLATE.zarr PROTOCOL.toml RESULTS --json F [--model standard]
+                                  [--device cpu] [--workers 1]
 """
 
 import argparse
@@ -8,6 +9,7 @@ import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -68,10 +70,13 @@ def network_clock() -> Iterator[dict[str, float]]:
             handle.remove()
 
 
-def run_job(plate: Path, protocol_file: Path, out: Path, *, device: str, workers: int) -> dict[str, Any]:
+def run_job(
+    plate: Path, protocol_file: Path, out: Path, *, model: str, device: str, workers: int
+) -> dict[str, Any]:
     """Run the main job and read the time of each step from the ledger."""
     started = time.perf_counter()
     protocol = read_protocol(protocol_file)
+    protocol = replace(protocol, model=replace(protocol.model, name=model))
     make_segmenter, identity = model_for(protocol.model, device)
     options = RunOptions(workers=workers)
     plan = plan_run(plate, out, protocol=protocol, segmenter=identity, options=options)
@@ -111,14 +116,15 @@ def main() -> None:
     parser.add_argument("protocol", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--json", type=Path, required=True)
+    parser.add_argument("--model", default="standard", help="name, or the path of a model's card")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--warm", type=Path, help="a small plate to run first, in the same process")
     given = parser.parse_args()
+    how = {"model": given.model, "device": given.device, "workers": given.workers}
     if given.warm is not None:
-        warm_out = given.out.with_name(given.out.name + "-warm")
-        run_job(given.warm, given.protocol, warm_out, device=given.device, workers=given.workers)
-    report = run_job(given.plate, given.protocol, given.out, device=given.device, workers=given.workers)
+        run_job(given.warm, given.protocol, given.out.with_name(given.out.name + "-warm"), **how)
+    report = run_job(given.plate, given.protocol, given.out, **how)
     given.json.write_text(json.dumps(report, indent=1))
 
 

@@ -57,7 +57,7 @@ def benchmark(folder: Path, given: argparse.Namespace) -> dict[str, Any]:
     plate = folder / "speed.zarr"
     protocol = write_plate(plate, wells=given.wells, fields=given.fields, frames=given.frames, size_px=size)
     ours = measured(
-        "benchmarks.main_job", plate, protocol, folder / "results", "--device", given.device,
+        "benchmarks.main_job", plate, protocol, folder / "results", "--model", given.model, "--device", given.device,
         "--workers", given.workers,
     )  # fmt: skip
     plain = measured("benchmarks.plain_skimage", plate, folder / "plain") if given.plain else None
@@ -145,6 +145,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--fields", type=int, default=1, help="fields per well")
     parser.add_argument("--frames", type=int, default=48, help="frames per film")
     parser.add_argument("--size", type=int, nargs=2, default=(1024, 1024), metavar=("Y", "X"))
+    parser.add_argument("--model", default="standard", help="name, or the path of a model's card")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument(

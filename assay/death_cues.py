@@ -3,6 +3,7 @@
 Knows the traces of one cell. Weighing the cues against each other is `deaths.py`'s.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,10 +11,24 @@ from numpy.typing import NDArray
 
 from assay.changepoints import ChangeEvidence, change_evidence
 from assay.labels import CellMeasures
-from assay.traces import in_noise_units, lay_out, median_of_rows, neighbour_glow, spilled_share
+from assay.traces import (
+    first_levels,
+    in_noise_units,
+    lay_out,
+    median_of,
+    median_of_rows,
+    neighbour_glow,
+    quantile_of,
+    spilled_share,
+)
 from assay.tracks import Tracks
 from assay.units import Calibration
 
+_LEAST_OF_BRIGHT = 0.06  # of the field's brightest dye: a smaller rise is no death
+_LEAST_SPREADS = 2.5  # nor one within what living cells differ by
+_LEAST_NOISE = 4.0
+_SPREAD_SHARE = 0.25
+_MOST_BLED = 0.3
 _BATCH = 128  # tracks weighed together: bounds memory, changes no result
 _LONGEST_PASSING_MIN = 90.0  # a blush, or a mitosis
 
@@ -78,24 +93,57 @@ class Film:
         return lay_out(self.tracks, self.measures, values, n_frames=self.n_frames, masked_frames=self.masked)
 
 
-def dye_cue(film: Film, channel: str, background: NDArray[np.float64], others: CellMeasures | None) -> Cue:
-    """Weigh the rise of a death dye on the cell's own pixels, less what bright neighbours spill."""
+def dye_cue(
+    film: Film,
+    channel: str,
+    background: Mapping[str, NDArray[np.float64]],
+    markers: Sequence[str],
+    others: CellMeasures | None,
+) -> Cue:
+    """Weigh the rise of a death dye on the cell's own pixels.
+
+    Taken out first: what the cell's other dyes bleed into the channel (a cell that rounds up for mitosis grows
+    brighter in all of them), and what bright neighbours spill over.
+    """
     measures = film.measures
-    signal = measures.own_means[channel] - background[measures.frame]
+    signal = above(measures, channel, background)
+    for marker in markers:
+        held = above(measures, marker, background)
+        signal = signal - _bled_share(film, signal, held) * held
     noise = _row_noise(film, signal)
-    shine = None if others is None else (others, others.means[channel] - background[others.frame])
-    glow = neighbour_glow(measures, _lit(signal, noise), others=_lit_others(shine, noise))
+    shine = None
+    if others is not None:
+        shine = (others, _lit(others.means[channel] - background[channel][others.frame], noise))
+    glow = neighbour_glow(measures, _lit(signal, noise), others=shine)
     signal = signal - spilled_share(signal, glow, noise=noise) * glow
     table = film.table(signal)
-    traces = in_noise_units(table, floor=_smallest_noise(signal))
-    bright = float(np.nanquantile(traces.values, 0.995)) if np.isfinite(traces.values).any() else 0.0
-    least = max(4.0, 0.06 * bright)
+    bright = quantile_of(signal, 0.995) - median_of(first_levels(table))
+    least = _LEAST_OF_BRIGHT * max(bright, 0.0) if np.isfinite(bright) else 0.0
+    traces = in_noise_units(table, floor=_smallest_noise(signal), margin=least, spread_share=_SPREAD_SHARE)
+    least = max(_LEAST_NOISE, max(least, _LEAST_SPREADS * traces.spread) / float(np.median(traces.noise)))
     cover = np.nan_to_num(film.table(np.sqrt(np.clip(1 - measures.covered, 0.05, 1.0))), nan=0.0)
     return Cue(
         kind=DYE,
         evidence=_evidence(film, traces.values, DYE, least, cover),
         starts_raised=traces.starts_raised,
     )
+
+
+def above(
+    measures: CellMeasures, channel: str, background: Mapping[str, NDArray[np.float64]]
+) -> NDArray[np.float64]:
+    """Brightness of the cells' own pixels above the background of their frame."""
+    return np.asarray(measures.own_means[channel] - background[channel][measures.frame])
+
+
+def _bled_share(film: Film, signal: NDArray[np.float64], held: NDArray[np.float64]) -> float:
+    """Which share of a marker shows in the death channel, from the first sights of each cell."""
+    seen, there = first_levels(film.table(signal)), first_levels(film.table(held))
+    known = np.isfinite(seen) & np.isfinite(there)
+    if known.sum() < 5:
+        return 0.0
+    bright = known & (there >= np.median(there[known])) & (there > 0)
+    return float(np.clip(np.median(seen[bright] / there[bright]), 0.0, _MOST_BLED)) if bright.any() else 0.0
 
 
 def _row_noise(film: Film, signal: NDArray[np.float64]) -> float:
@@ -113,18 +161,13 @@ def _lit(signal: NDArray[np.float64], noise: float) -> NDArray[np.float64]:
     return np.where(signal > 8 * noise, signal, 0.0)
 
 
-def _lit_others(
-    others: tuple[CellMeasures, NDArray[np.float64]] | None, noise: float
-) -> tuple[CellMeasures, NDArray[np.float64]] | None:
-    return None if others is None else (others[0], _lit(others[1], noise))
-
-
-def marker_cue(film: Film, channel: str, background: NDArray[np.float64]) -> Cue:
-    """Weigh the loss of a dye that living cells hold."""
-    signal = film.measures.own_means[channel] - background[film.measures.frame]
-    known = signal[np.isfinite(signal)]
+def marker_cue(film: Film, channel: str, background: Mapping[str, NDArray[np.float64]]) -> Cue:
+    """Weigh the loss of a dye that living cells hold: of all of it, for a cell that rounds up only packs it."""
+    measures = film.measures
+    total = above(measures, channel, background) * measures.area_um2
+    known = total[np.isfinite(total)]
     bottom = max(0.03 * float(np.median(known)), 1e-6) if len(known) else 1.0
-    return _log_cue(film, -np.log(np.maximum(signal, bottom)), MARKER)
+    return _log_cue(film, np.where(measures.at_border, np.nan, -np.log(np.maximum(total, bottom))), MARKER)
 
 
 def shape_cue(film: Film, kind: CueKind) -> Cue:

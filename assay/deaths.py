@@ -119,8 +119,8 @@ def survey_deaths(
     film = Film(tracks=tracks, measures=measures, n_frames=n_frames, masked=masked, calibration=calibration)
     if n_frames - len(masked) < FEWEST_FRAMES or len(measures) == 0 or calibration.frame_min is None:
         return DeathSurvey(deaths=(), dead_from_start=frozenset())
-    dyes = [dye_cue(film, name, background[name], others) for name in death_channel]
-    supports = [marker_cue(film, name, background[name]) for name in marker_channels]
+    dyes = [dye_cue(film, name, background, marker_channels, others) for name in death_channel]
+    supports = [marker_cue(film, name, background) for name in marker_channels]
     supports += [shape_cue(film, SHRINK), shape_cue(film, ROUND), motion_cue(film)]
     log_odds, onset = _weigh(film, dyes, supports)
     deaths = _call(film, log_odds, onset, [*dyes, *supports], min_probability, has_dye=bool(dyes))

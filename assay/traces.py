@@ -26,6 +26,7 @@ class Traces:
 
     values: NDArray[np.float64]  # (N, T), NaN where not seen
     noise: NDArray[np.float64]  # (N,), one noise unit in the measure's own unit
+    spread: float  # of resting levels between cells, in the measure's own unit
     starts_raised: NDArray[np.bool_]  # (N,), far from rest when first seen
 
 
@@ -70,25 +71,37 @@ def median_of_rows(table: NDArray[np.float64]) -> NDArray[np.float64]:
     return quantile_of_rows(table, 0.5)
 
 
+def quantile_of(values: NDArray[np.float64], share: float) -> float:
+    """Quantile of all finite values; NaN where there is none."""
+    return float(quantile_of_rows(values.reshape(1, -1), share)[0])
+
+
 def median_of(values: NDArray[np.float64]) -> float:
     """Median of all finite values; NaN where there is none."""
     return float(median_of_rows(values.reshape(1, -1))[0])
 
 
-def in_noise_units(table: NDArray[np.float64], *, floor: float) -> Traces:
+def in_noise_units(
+    table: NDArray[np.float64], *, floor: float, margin: float | None = None, spread_share: float = 0.0
+) -> Traces:
     """Bring traces to rest at 0 and noise 1, each cell by its own past.
 
     What most cells do at once (a lamp that jumps, bleaching, focus) is taken out. A cell's resting level comes
-    from the frames in which it rests, held near that of the other cells, so that a cell that is raised from
-    the start cannot pass for one at rest.
+    from the frames in which it rests. With a margin, cells that start further than that above the others count
+    as raised from the start, and cannot pass for cells at rest.
 
     Args:
         table: (N, T) in the measure's own unit, upwards is towards death; NaN where not seen.
         floor: Smallest noise to believe in, in the same unit.
+        margin: How far above the others a resting cell may start at least; None: anywhere.
+        spread_share: The noise is at least this share of the spread of resting levels between cells: cells
+            wander within what cells differ by.
     """
     noise = _difference_noise(table, floor)
     table = table - _jumps(table, noise)
-    rest, ceiling = _first_rest(table, noise)
+    rest, middle, spread = _first_rest(table)
+    noise = max(noise, spread_share * spread)
+    ceiling = np.inf if margin is None else middle + max(3 * spread, 4 * noise, margin)
     starts_raised = rest > ceiling
     rest = np.minimum(rest, ceiling)
     for _ in range(2):
@@ -100,7 +113,12 @@ def in_noise_units(table: NDArray[np.float64], *, floor: float) -> Traces:
         enough = np.isfinite(resting).sum(axis=1) >= 3
         rest = np.minimum(np.where(enough, own, rest), ceiling)
     scale = _own_noise(resting - rest[:, None], noise)
-    return Traces(values=(table - rest[:, None]) / scale[:, None], noise=scale, starts_raised=starts_raised)
+    return Traces(
+        values=(table - rest[:, None]) / scale[:, None],
+        noise=scale,
+        spread=spread,
+        starts_raised=starts_raised,
+    )
 
 
 def _difference_noise(table: NDArray[np.float64], floor: float) -> float:
@@ -130,15 +148,19 @@ def _jumps(table: NDArray[np.float64], noise: float) -> NDArray[np.float64]:
     return np.cumsum(moved)
 
 
-def _first_rest(table: NDArray[np.float64], noise: float) -> tuple[NDArray[np.float64], float]:
-    """Resting level of each cell from its first frames, and the highest that can be believed."""
-    order = np.cumsum(np.isfinite(table), axis=1)
-    first = median_of_rows(np.where(order <= _FIRST_FRAMES, table, np.nan))
+def _first_rest(table: NDArray[np.float64]) -> tuple[NDArray[np.float64], float, float]:
+    """Resting level of each cell from its first frames, their middle, and their spread on the lower side."""
+    first = first_levels(table)
     middle = median_of(first)
     below = middle - first[first <= middle]
-    width = 1.4826 * median_of(below) if len(below) else 0.0
-    ceiling = middle + max(3 * width, 4 * noise)
-    return np.where(np.isfinite(first), first, middle), ceiling
+    spread = 1.4826 * median_of(below) if len(below) else 0.0
+    return np.where(np.isfinite(first), first, middle), middle, spread
+
+
+def first_levels(table: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Median of each row's first few sights."""
+    order = np.cumsum(np.isfinite(table), axis=1)
+    return median_of_rows(np.where(order <= _FIRST_FRAMES, table, np.nan))
 
 
 def _common(away: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -168,7 +168,7 @@ def lag_figure(lag_min: NDArray[np.float64], weight: NDArray[np.float64]) -> Mar
 def _one_panel(
     curves: Sequence[IncidenceCurve], classes: Mapping[str, str], y_ticks: Sequence[float], end_min: float
 ) -> Markup:
-    width, height = 960.0, 380.0
+    width, height = 1000.0, 390.0
     frame = _Panel(
         left=56, right=width - 230, top=26, bottom=height - 46, end_min=end_min, y_ticks=tuple(y_ticks)
     )
@@ -198,40 +198,33 @@ def _one_panel(
 def _small_panels(
     curves: Sequence[IncidenceCurve], classes: Mapping[str, str], y_ticks: Sequence[float], end_min: float
 ) -> Markup:
-    columns, panel_width, panel_height = 4, 240.0, 170.0
-    n_rows = math.ceil(len(curves) / columns)
-    parts: list[Markup] = []
+    columns, width, height = 4, 268.0, 176.0
+    frame = _Panel(
+        left=34, right=width - 14, top=24, bottom=height - 28, end_min=end_min, y_ticks=tuple(y_ticks)
+    )
+    everybody = [frame.line_of(curve.time_min, curve.killed_percent, "ghost") for curve in curves]
+    parts: list[Markup] = [tag("defs", tag("g", *everybody, id="everybody"))]
     for index, curve in enumerate(curves):
         row, column = divmod(index, columns)
-        x, y = column * panel_width, 16 + row * panel_height
-        frame = _Panel(
-            left=x + 34, right=x + panel_width - 12, top=y + 24, bottom=y + panel_height - 26,
-            end_min=end_min, y_ticks=tuple(y_ticks),
-        )  # fmt: skip
-        parts += [*frame.axes(), frame.band(curve, classes[curve.condition])]
-        parts += [
-            frame.line_of(other.time_min, other.killed_percent, "ghost")
-            for other in curves
-            if other is not curve
+        colour = classes[curve.condition]
+        inside = [
+            *frame.axes(),
+            tag("use", href="#everybody"),
+            frame.band(curve, colour),
+            *frame.lines(curve, colour),
         ]
-        parts += frame.lines(curve, classes[curve.condition])
-        parts.append(text(frame.left, y + 14, _short(curve.condition, 30), "label strong"))
-        parts.append(
-            text(frame.right, frame.top + 10, f"{number(_last(curve.killed_percent))} %", "label", "end")
+        inside.append(text(frame.left, 14, _short(curve.condition, 28), "label strong"))
+        inside.append(
+            text(frame.left + 6, frame.top + 12, f"{number(_last(curve.killed_percent))} %", "label")
         )
-    height = 16 + n_rows * panel_height + 22
+        parts.append(tag("g", *inside, transform=f"translate({column * width:g} {20 + row * height:g})"))
+    bottom = 20 + math.ceil(len(curves) / columns) * height + 20
+    unit = "h" if frame.unit_min == 60 else "min"
     parts.append(text(4, 12, "targets killed by effectors, %", "axis-name"))
-    hours = "h" if end_min > 180 else "min"
     parts.append(
-        text(
-            columns * panel_width / 2,
-            height - 6,
-            f"time, {hours}; grey: the other conditions",
-            "axis-name",
-            "middle",
-        )
+        text(columns * width / 2, bottom - 6, f"time, {unit}; grey: all conditions", "axis-name", "middle")
     )
-    return drawing(*parts, width=columns * panel_width, height=height, label=_spoken(curves))
+    return drawing(*parts, width=columns * width, height=bottom, label=_spoken(curves))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -71,15 +71,6 @@ class FilmStrip:
     frames: tuple[StripFrame, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Crop:
-    """Pixels and outlines of one frame of a strip."""
-
-    composite: NDArray[np.uint8]
-    death_dye: NDArray[np.uint8] | None
-    outlines: Mapping[CellRole, tuple[Polygon, ...]]
-
-
 def choose_kills(
     tables: Mapping[str, Table], *, n_certain: int, n_uncertain: int
 ) -> list[tuple[dict[str, Any], dict[str, Any], bool]]:
@@ -140,37 +131,18 @@ def film_strips(
         frames = pick_frames(
             first, int(death["frame"]), lengths[where], n_frames, masked.get(where, frozenset())
         )
-        calibration = calibration_of(field)
-        crops = _cut(
-            field, kill, frames, read=read, read_tracks=read_tracks, channels=channels, calibration=calibration
-        )  # fmt: skip
-        notes = {first: "contact begins", int(death["frame"]): "death"}
-        strips.append(
-            FilmStrip(
-                field=field,
-                death_id=int(death["death_id"]),
-                target_track_id=int(kill["target_track_id"]),
-                effector_track_id=int(kill["effector_track_id"]),
-                probability=float(death["probability"]),
-                share=float(kill["share"]),
-                uncredited_share=float(death["uncredited_share"]),
-                lag_min=float(kill["lag_min"]),
-                for_review=for_review,
-                crop_um=CROP_UM,
-                frames=tuple(
-                    StripFrame(
-                        frame=frame,
-                        minutes_from_death=_minutes(frame - int(death["frame"]), calibration),
-                        composite=crop.composite,
-                        death_dye=crop.death_dye,
-                        target_outline=crop.outlines["target"],
-                        effector_outline=crop.outlines["effector"],
-                        note=notes.get(frame, ""),
-                    )
-                    for frame, crop in zip(frames, crops, strict=True)
-                ),
-            )
+        cut = _cut(
+            field,
+            kill,
+            frames,
+            notes={first: "contact begins", int(death["frame"]): "death"},
+            death_frame=int(death["frame"]),
+            read=read,
+            read_tracks=read_tracks,
+            channels=channels,
+            calibration=calibration_of(field),
         )
+        strips.append(_strip_of(field, death, kill, for_review, cut))
     return strips
 
 
@@ -228,23 +200,19 @@ def _cut(
     kill: Mapping[str, Any],
     frames: Sequence[int],
     *,
+    notes: Mapping[int, str],
+    death_frame: int,
     read: ReadFrames,
     read_tracks: ReadTracks,
     channels: Mapping[ChannelRole, Sequence[int]],
     calibration: Calibration,
-) -> list[_Crop]:
+) -> tuple[StripFrame, ...]:
     """Crops of the frames around the target; where it is not seen, around where it was seen nearest in time."""
-    found: dict[int, tuple[float, float]] = {}
-    for frame in frames:
-        target = read_tracks(field, "target", [frame])[0] == int(kill["target_track_id"])
-        if target.any():
-            y, x = np.argwhere(target).mean(axis=0).tolist()
-            found[frame] = (y, x)
+    centres = _centres(field, int(kill["target_track_id"]), frames, read_tracks)
     pixels, backgrounds, inside, masks = [], [], [], []
     for frame in frames:
-        near = min(found, key=lambda other: (abs(other - frame), other), default=None)
         image = read(field, [frame])[0].astype(np.float32)
-        window = _place(None if near is None else found[near], image.shape[1:], calibration)
+        window = _place(centres.get(frame), image.shape[1:], calibration)
         pixels.append(crop_of(image, window))
         backgrounds.append(background_of(image))
         inside.append(crop_of(np.ones(image.shape[1:], dtype=np.bool_), window))
@@ -256,16 +224,59 @@ def _cut(
         )
     windows = strip_windows(np.stack(pixels), np.stack(backgrounds))
     dye = next(iter(channels.get("death", ())), None)
-    return [
-        _Crop(
-            composite=np.where(here[..., None], compose(crop, channels, windows), OUTSIDE).astype(np.uint8),
-            death_dye=None
-            if dye is None
-            else np.where(here, np.round(255 * stretch(crop[dye], windows[dye])), OUTSIDE).astype(np.uint8),
-            outlines={role: contours(mask) for role, mask in mine.items()},
+    cut = []
+    for frame, crop, here, mine in zip(frames, pixels, inside, masks, strict=True):
+        colours = np.where(here[..., None], compose(crop, channels, windows), OUTSIDE)
+        grey = None if dye is None else np.where(here, 255 * stretch(crop[dye], windows[dye]), OUTSIDE)
+        cut.append(
+            StripFrame(
+                frame=frame,
+                minutes_from_death=_minutes(frame - death_frame, calibration),
+                composite=colours.astype(np.uint8),
+                death_dye=None if grey is None else np.round(grey).astype(np.uint8),
+                target_outline=contours(mine["target"]),
+                effector_outline=contours(mine["effector"]),
+                note=notes.get(frame, ""),
+            )
         )
-        for crop, here, mine in zip(pixels, inside, masks, strict=True)
-    ]
+    return tuple(cut)
+
+
+def _centres(
+    field: FieldId, target: int, frames: Sequence[int], read_tracks: ReadTracks
+) -> dict[int, tuple[float, float]]:
+    """(y, x) of the target in each frame; where it is not seen, that of the nearest frame where it is."""
+    seen: dict[int, tuple[float, float]] = {}
+    for frame in frames:
+        mask = read_tracks(field, "target", [frame])[0] == target
+        if mask.any():
+            y, x = np.argwhere(mask).mean(axis=0).tolist()
+            seen[frame] = (y, x)
+    if not seen:
+        return {}
+    return {frame: seen[min(seen, key=lambda other: (abs(other - frame), other))] for frame in frames}
+
+
+def _strip_of(
+    field: FieldId,
+    death: Mapping[str, Any],
+    kill: Mapping[str, Any],
+    for_review: bool,
+    frames: tuple[StripFrame, ...],
+) -> FilmStrip:
+    return FilmStrip(
+        field=field,
+        death_id=int(death["death_id"]),
+        target_track_id=int(kill["target_track_id"]),
+        effector_track_id=int(kill["effector_track_id"]),
+        probability=float(death["probability"]),
+        share=float(kill["share"]),
+        uncredited_share=float(death["uncredited_share"]),
+        lag_min=float(kill["lag_min"]),
+        for_review=for_review,
+        crop_um=CROP_UM,
+        frames=frames,
+    )
 
 
 def _place(

@@ -43,6 +43,7 @@ from assay.report.svg import ticks
 
 FOLD_ABOVE = 24
 """Longer lists are folded up on the screen, except in the version for printing."""
+FOLD_WELLS_ABOVE = 48
 _WELL_STRIP = 130.0
 _SHOWN_IN_LIST = 12  # entries of a long list in the provenance
 
@@ -125,6 +126,7 @@ def render_report(
         "protocol_text": protocol.to_toml(),
         "provenance": _flat(provenance),
         "fold_above": FOLD_ABOVE,
+        "fold_wells_above": FOLD_WELLS_ABOVE,
         "kind_words": findings.KIND_WORDS,
         "count": count,
     }

@@ -141,7 +141,14 @@ def _well(
         size = min(13.0, pitch * (0.42 if len(words) < 3 else 0.34))
         ink = "on-back" if step is None else "on-strong" if step > SHADES // 2 else "on-pale"
         parts.append(
-            text(middle_x, middle_y + size * 0.35, words, f"well-text {ink}", "middle", font_size=size)
+            text(
+                middle_x,
+                middle_y + size * 0.35,
+                words,
+                f"well-text {ink}",
+                "middle",
+                style=f"font-size:{size:.1f}px",
+            )
         )
     return Markup("").join(parts)
 

@@ -5,7 +5,7 @@ four in five flipped bits through as wrong pixels.
 """
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
 from pathlib import Path
 from typing import Any, Literal
@@ -36,6 +36,15 @@ def set_attributes(root: Path, path: str, attributes: Mapping[str, Any]) -> None
 def attributes_of(root: Path, path: str) -> dict[str, Any]:
     """A group's attributes."""
     return dict(zarr.open_group(str(root), path=path, mode="r").attrs)
+
+
+def set_windows(root: Path, path: str, windows: Sequence[tuple[float, float]]) -> None:
+    """Set the display windows in an image's metadata."""
+    attributes = attributes_of(root, path)
+    ome = attributes.get("ome", attributes)
+    for channel, (start, end) in zip(ome["omero"]["channels"], windows, strict=True):
+        channel["window"].update(start=start, end=end)
+    set_attributes(root, path, attributes)
 
 
 def make_array(

@@ -70,11 +70,12 @@ def require_no_way_out(root: Path, folder: Path, where: str) -> None:
     Raises:
         ImageError: There is one.
     """
-    for parent, folders, files in os.walk(folder):
-        for name in (*folders, *files):
-            entry = Path(parent, name)
+    with os.scandir(folder) as entries:
+        for entry in entries:
             if entry.is_symlink():
-                _require_inside(root, entry, where)
+                _require_inside(root, Path(entry.path), where)
+            elif entry.is_dir(follow_symlinks=False):
+                require_no_way_out(root, Path(entry.path), where)
 
 
 def require_safe_array(folder: Path, where: str) -> int:

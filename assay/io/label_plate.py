@@ -15,12 +15,12 @@ viewer without the raw data.
     labels.write(field, "target", 0, track_ids[:step])              # (t, Y, X), whole shards
     labels.write_preview(field, 0, labels.shrink(field, images))    # images (t, C, Y, X) at full size
     files = labels.files_of(field, "target", 0)                     # for the ledger
-    labels.close()                                                  # driver, at the end
+    labels.choose_windows()                                         # driver, at the end
+    labels.close()
     labels = LabelPlate.open(results / "labels.zarr")               # workers, readers
     labels.read(field, "target", [0, 1])                            # (2, Y, X) uint32
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -31,27 +31,23 @@ from numpy.typing import NDArray
 from assay.errors import ImageError, ShapeError
 from assay.io import chunks
 from assay.io.checked import CheckedArray
+from assay.io.display import WINDOW_FIELDS, WINDOW_FRAMES, display_window, spread
 from assay.io.durable import disk_refusals, made_whole, sync_disk
 from assay.io.image_groups import UNFINISHED, make_plate, per_field
-from assay.io.layout import ArrayLayout, array_layout, pyramid_shapes, require_whole_shards, shard_frames_of
+from assay.io.layout import array_layout, pyramid_shapes, require_whole_shards, shard_frames_of
 from assay.io.metadata import (
     BLOCK,
-    channel_colours,
-    full_windows,
-    image_attributes,
     label_attributes,
     labels_attributes,
     multiscales_block,
-    omero_block,
 )
+from assay.io.preview import FrameShape, PreviewPlan, shrink, shrink_factor
 from assay.io.pyramid import half_image, half_labels
 from assay.labels import CELL_ROLES, CellRole, ChannelRole
 from assay.stack import FieldId
 from assay.units import Calibration
 
 LABEL_DTYPE = np.dtype(np.uint32)
-PREVIEW_PX = 256
-FrameShape = tuple[int, int, int]
 _FOLDERS: dict[CellRole, str] = {"effector": "effectors", "target": "targets"}
 
 
@@ -104,9 +100,9 @@ class LabelPlate:
             raise ImageError(f"{path} exists already. Choose another name, or delete it first.")
         by_field: dict[FieldId, FrameShape] = per_field(fields, shapes)
         calibrations: dict[FieldId, Calibration] = per_field(fields, calibration)
-        shrink = {f: _shrink_factor(shape) if preview_channels else 0 for f, shape in by_field.items()}
-        plate = cls(path, by_field, preview_shrink=shrink)
-        preview = _Preview(
+        shrinks = {f: shrink_factor(shape) if preview_channels else 0 for f, shape in by_field.items()}
+        plate = cls(path, by_field, preview_shrink=shrinks)
+        preview = PreviewPlan(
             preview_channels, preview_roles or {}, preview_windows or {}, np.dtype(preview_dtype)
         )
         with made_whole(path) as making:
@@ -114,12 +110,13 @@ class LabelPlate:
                 make_plate(making, list(by_field), name=name, ngff="0.5")
             else:
                 chunks.make_group(making, "", {BLOCK: {UNFINISHED: True}}, zarr_format=3)
-            record = {str(f): {"shape": list(by_field[f]), "shrink": shrink[f]} for f in by_field}
+            record = {str(f): {"shape": list(by_field[f]), "shrink": shrinks[f]} for f in by_field}
             _update_block(making, {"fields": [[f.well, f.field, *record[str(f)].values()] for f in by_field]})
             for field, shape in by_field.items():
                 if preview_channels:
                     levels = len(pyramid_shapes(shape)) if pyramid else 1
-                    preview.make(making, field, shape, calibrations[field], levels=levels)
+                    step = plate.shard_frames(field)
+                    preview.make(making, field, shape, calibrations[field], levels=levels, shard_frames=step)
                 _make_label_images(making, field, shape, calibrations[field], pyramid=pyramid)
         return plate
 
@@ -194,7 +191,7 @@ class LabelPlate:
         """Make images (t, C, Y, X) as small as the preview; may be done a few frames at a time."""
         if not self._shrink[field]:
             raise ImageError(f"{field}: these label images were made without a preview.")
-        return _shrink(images, self._shrink[field])
+        return shrink(images, self._shrink[field])
 
     def write_preview(self, field: FieldId, first_frame: int, small: NDArray[Any]) -> None:
         """Write a run of whole shards of the preview, made small by `shrink`.
@@ -251,6 +248,23 @@ class LabelPlate:
             sync_disk(self.path)
             _update_block(self.path, {UNFINISHED: None})
 
+    def choose_windows(self) -> None:
+        """Set the previews' display windows from what was written into them; the driver does this at the end."""
+        channels: list[list[NDArray[Any]]] = []
+        shown = [field for field in self.fields if self._shrink[field]]
+        for field in spread(shown, WINDOW_FIELDS):
+            array = self._writable(f"{field.path}/0")
+            for frame in spread(range(array.shape[0]), WINDOW_FRAMES):
+                if all(file.is_file() for file in chunks.files_of(self.path, array, frame, 1)):
+                    planes = array[frame]
+                    channels = channels or [[] for _ in planes]
+                    for values, plane in zip(channels, planes, strict=True):
+                        values.append(plane)
+        if channels:
+            with disk_refusals("the label images", self.path):
+                for field in shown:
+                    chunks.set_windows(self.path, field.path, [display_window(planes) for planes in channels])
+
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_arrays": {}}
 
@@ -286,58 +300,6 @@ class LabelPlate:
         )
 
 
-class _Preview:
-    """The small images that let labels be looked at without the raw data."""
-
-    def __init__(
-        self,
-        names: Sequence[str],
-        roles: Mapping[str, ChannelRole],
-        windows: Mapping[str, tuple[float, float]],
-        dtype: np.dtype[Any],
-    ) -> None:
-        colours = channel_colours(names, roles=roles, colours={})
-        full = full_windows(len(names), dtype)
-        shown = [windows.get(name, whole) for name, whole in zip(names, full, strict=True)]
-        self.names, self.dtype = tuple(names), dtype
-        self.omero = omero_block(names, colours=colours, windows=shown, dtype=dtype)
-
-    def make(
-        self, root: Path, field: FieldId, shape: FrameShape, calibration: Calibration, *, levels: int
-    ) -> None:
-        """One preview image, of as many levels as its labels have (validators ask for it)."""
-        shrink = _shrink_factor(shape)
-        multiscales = multiscales_block(
-            "tcyx",
-            calibration=calibration,
-            levels=levels,
-            ngff="0.5",
-            name="preview",
-            method="mean",
-            shrink=shrink,
-        )
-        record = {"preview_of_px": list(shape[1:]), "shrink": shrink}
-        attributes = image_attributes(multiscales=multiscales, omero=self.omero, block=record, ngff="0.5")
-        chunks.make_group(root, field.path, attributes, zarr_format=3)
-        step = shard_frames_of(shape, itemsize=LABEL_DTYPE.itemsize, sharded=True)
-        small = tuple(math.ceil(size / shrink) for size in shape[1:])
-        for level in range(levels):
-            channels = len(self.names)  # one shard holds all: the preview is small, files are dear
-            layout = ArrayLayout(
-                shape=(shape[0], channels, *small), chunks=(1, 1, *small), shards=(step, channels, *small)
-            )
-            chunks.make_array(
-                root,
-                f"{field.path}/{level}",
-                layout,
-                dtype=self.dtype,
-                axes="tcyx",
-                content="image",
-                zarr_format=3,
-            )
-            small = tuple(math.ceil(size / 2) for size in small)
-
-
 def _make_label_images(
     root: Path, field: FieldId, shape: FrameShape, calibration: Calibration, *, pyramid: bool
 ) -> None:
@@ -362,24 +324,6 @@ def _make_label_images(
                 content="labels",
                 zarr_format=3,
             )
-
-
-def _shrink_factor(shape: FrameShape) -> int:
-    factor = 1
-    while max(shape[1:]) > PREVIEW_PX * factor:
-        factor *= 2
-    return factor
-
-
-def _shrink(images: NDArray[Any], factor: int) -> NDArray[Any]:
-    """Mean over factor x factor pixels; edges are repeated."""
-    extra = [(0, 0), (0, 0), *((0, -size % factor) for size in images.shape[2:])]
-    padded = np.pad(images, extra, mode="edge") if any(e for _, e in extra) else images
-    t, c, height, width = padded.shape
-    parts = padded.reshape(t, c, height // factor, factor, width // factor, factor)
-    mean: Any = parts.mean(axis=(3, 5), dtype=np.float64)
-    small: NDArray[Any] = (mean if images.dtype.kind == "f" else np.floor(mean + 0.5)).astype(images.dtype)
-    return small
 
 
 def _block_of(path: Path) -> dict[str, Any]:

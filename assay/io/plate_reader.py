@@ -10,9 +10,8 @@ Opens read-only, and never invents a pixel: a chunk that is missing or damaged i
 """
 
 import hashlib
-import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -22,7 +21,7 @@ from numpy.typing import NDArray
 
 from assay.errors import ImageError
 from assay.io.checked import CheckedArray
-from assay.io.guard import inner_path, read_json
+from assay.io.guard import inner_path
 from assay.io.image_groups import UNFINISHED
 from assay.io.image_info import ImageInfo, group_attributes, image_info, ome_of
 from assay.io.metadata import BLOCK
@@ -129,17 +128,22 @@ class PlateStack:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plate:
-    """A plate on disk; `groups` says where each field's image lies inside it ("" for a single image)."""
+    """A plate on disk.
+
+    `groups` says where each field's image lies inside it ("" for a single image). A well whose metadata cannot
+    be read stands in `broken` with the reason, as one field that cannot be opened.
+    """
 
     path: Path
     name: str
     groups: dict[FieldId, str]
-    attrs: dict[str, Any] = field(repr=False)
+    broken: dict[FieldId, str] = field(default_factory=dict)
+    attrs: dict[str, Any] = field(default_factory=dict, repr=False)
 
     @property
     def fields(self) -> tuple[FieldId, ...]:
         """Every field, sorted."""
-        return tuple(sorted(self.groups))
+        return tuple(sorted({*self.groups, *self.broken}))
 
     @property
     def is_single_image(self) -> bool:
@@ -152,6 +156,8 @@ class Plate:
         Raises:
             ImageError: The plate has no such field, or its metadata is damaged.
         """
+        if field in self.broken:
+            raise ImageError(self.broken[field])
         if field not in self.groups:
             raise ImageError(f"{field} is not in {self.path.name}, which has {_some(self.fields)}.")
         return image_info(self.path, self.groups[field], str(field))
@@ -200,12 +206,14 @@ class Plate:
         return digest.hexdigest()
 
     def _metadata_folders(self, field: FieldId) -> list[Path]:
-        group = self.groups[field]
-        image = self.path / group if group else self.path
+        """The image's folder and its array's; what is broken is said when the field is opened."""
+        if field in self.broken:
+            return [self.path / field.row / field.column]
+        image = self.path / self.groups[field]
         try:
             return [image, self.path / self.info(field).array_path]
         except ImageError:
-            return [image]  # what is broken is said when the field is opened
+            return [image]
 
 
 def open_plate(path: Path | str) -> Plate:
@@ -227,72 +235,76 @@ def open_plate(path: Path | str) -> Plate:
         raise ImageError(f"{path} was never finished: the program that wrote it was stopped. Make it again.")
     ome = ome_of(attributes, str(path))
     if "plate" in ome:
-        groups, name = _plate_groups(path, ome["plate"])
-    elif "multiscales" in ome:
-        groups, name = {FieldId("A01", 0): ""}, path.stem
-    else:
+        return _plate_of(path, ome["plate"], attributes)
+    if "multiscales" not in ome:
         held = ", ".join(sorted(ome)) or "no metadata"
         raise ImageError(f"{path} is neither an OME-Zarr plate nor an image (it holds {held}).")
-    return Plate(path=path, name=name, groups=groups, attrs=attributes)
+    return Plate(path=path, name=path.stem, groups={FieldId("A01", 0): ""}, attrs=attributes)
 
 
-def _plate_groups(path: Path, plate: Any) -> tuple[dict[FieldId, str], str]:
-    groups: dict[FieldId, str] = {}
+def _plate_of(path: Path, plate: Any, attributes: dict[str, Any]) -> Plate:
     try:
         wells = [well["path"] for well in plate["wells"]]
         name = str(plate.get("name") or path.stem)
     except (LookupError, TypeError, AttributeError) as error:
         raise ImageError(f"{path}: the plate's metadata is damaged ({error!r}).") from error
+    groups: dict[FieldId, str] = {}
+    broken: dict[FieldId, str] = {}
     for well_path in wells:
         folder = inner_path(path, well_path, str(path))
         row, _, column = well_path.partition("/")
         if "/" in column:
             raise ImageError(f"{path}: the well path {well_path!r} is not row/column, e.g. B/03.")
         well = well_name(f"{row}{column}")
-        for number, image in _images(folder, well):
-            field_id = FieldId(well, number)
-            if field_id in groups:
-                raise ImageError(f"{field_id}: the plate {path.name} lists it twice.")
-            groups[field_id] = f"{well_path}/{image}"
-    if not groups:
+        try:
+            listed = _listed_images(folder, well)
+        except ImageError as error:
+            broken[FieldId(well, 0)] = str(error)
+            continue
+        for number, image in _numbered(listed):
+            inner_path(folder, image, f"well {well}")
+            if FieldId(well, number) in groups:
+                raise ImageError(f"{FieldId(well, number)}: the plate {path.name} lists it twice.")
+            groups[FieldId(well, number)] = f"{well_path}/{image}"
+    if not groups and not broken:
         raise ImageError(f"{path}: the plate has no fields.")
-    return groups, name
+    return Plate(path=path, name=name, groups=groups, broken=broken, attrs=attributes)
 
 
-def _images(folder: Path, well: str) -> list[tuple[int, str]]:
-    """Fields of a well and their paths. A well that is not there has a field that cannot be opened."""
+def _listed_images(folder: Path, well: str) -> list[Any]:
     where = f"well {well}"
-    if not folder.is_dir():
-        return [(0, "0")]
     ome = ome_of(group_attributes(folder, where), where)
     try:
-        paths = [str(image["path"]) for image in ome["well"]["images"]]
+        return [image["path"] for image in ome["well"]["images"]]
     except (LookupError, TypeError) as error:
         raise ImageError(f"{where}: the well's metadata is damaged ({error!r}).") from error
-    for path in paths:
-        inner_path(folder, path, where)
-    if all(path.isdecimal() for path in paths):
+
+
+def _numbered(paths: list[Any]) -> list[tuple[int, Any]]:
+    """Fields by the number that is their path, else by their place."""
+    if all(isinstance(path, str) and path.isdecimal() for path in paths):
         return [(int(path), path) for path in paths]
     return list(enumerate(paths))
 
 
 def _add_metadata(digest: Any, folder: Path) -> None:
-    """Metadata as sorted JSON, so that the order of keys does not matter."""
+    """Bytes of the metadata files, whole or damaged."""
     for name in _METADATA_FILES:
         if (folder / name).is_file():
-            values = read_json(folder / name, str(folder))
-            digest.update(json.dumps(values, sort_keys=True).encode())
+            digest.update((folder / name).read_bytes())
 
 
-def _files_below(folder: Path) -> list[tuple[str, int, int]]:
-    found = []
-    for parent, _, files in os.walk(folder):
-        for file in files:
-            entry = Path(parent, file)
-            if file not in _METADATA_FILES and not file.endswith(".partial"):
+def _files_below(folder: Path, prefix: str = "") -> Iterator[tuple[str, int, int]]:
+    """Name, size and time of change of every file of pixels; none where the folder is gone."""
+    if not folder.is_dir():
+        return
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                yield from _files_below(Path(entry.path), f"{prefix}{entry.name}/")
+            elif entry.name not in _METADATA_FILES and not entry.name.endswith(".partial"):
                 status = entry.stat()
-                found.append((entry.relative_to(folder).as_posix(), status.st_size, status.st_mtime_ns))
-    return found
+                yield f"{prefix}{entry.name}", status.st_size, status.st_mtime_ns
 
 
 def _some(fields: Sequence[FieldId]) -> str:

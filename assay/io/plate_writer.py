@@ -28,6 +28,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from assay.errors import ImageError, ShapeError
 from assay.io import chunks
+from assay.io.display import WINDOW_FIELDS, WINDOW_FRAMES, display_window, spread
 from assay.io.durable import disk_refusals, made_whole, sync_disk
 from assay.io.image_groups import UNFINISHED, ImagePlan, Shape, make_plate, per_field, require_possible
 from assay.io.layout import pyramid_shapes, require_whole_shards
@@ -36,9 +37,6 @@ from assay.io.pyramid import half_image
 from assay.labels import ChannelRole
 from assay.stack import FieldId
 from assay.units import Calibration
-
-_WINDOW_FIELDS = 8
-_WINDOW_PERCENT = (1.0, 99.8)
 
 
 class PlateWriter:
@@ -226,22 +224,15 @@ class PlateWriter:
 
     def _windows(self) -> list[tuple[float, float]]:
         """Display window of each channel, from the smallest level of a few frames of a few fields."""
-        fields = self.fields[:: max(1, len(self.fields) // _WINDOW_FIELDS)]
         n_channels = next(iter(self._shapes.values()))[1]
         samples: list[list[NDArray[Any]]] = [[] for _ in range(n_channels)]
-        for field in fields:
+        for field in spread(self.fields, WINDOW_FIELDS):
             array = self._array(field, len(pyramid_shapes(self._shapes[field])) - 1)
             missing = set(self._record(field)["missing_frames"])
-            for frame in sorted({0, array.shape[0] // 2, array.shape[0] - 1} - missing):
+            for frame in spread([f for f in range(array.shape[0]) if f not in missing], WINDOW_FRAMES):
                 for channel in range(n_channels):
-                    samples[channel].append(np.asarray(array[frame, channel]).ravel())
-        windows = []
-        for planes in samples:
-            values = np.concatenate(planes).astype(np.float64) if planes else np.zeros(1)
-            known = values[np.isfinite(values)]
-            low, high = np.percentile(known if len(known) else np.zeros(1), _WINDOW_PERCENT)
-            windows.append((float(low), float(high) if high > low else float(low) + 1.0))
-        return windows
+                    samples[channel].append(np.asarray(array[frame, channel]))
+        return [display_window(planes) for planes in samples]
 
     def _record(self, field: FieldId) -> dict[str, Any]:
         record: dict[str, Any] = chunks.attributes_of(self.path, self._group(field))[BLOCK]
@@ -249,13 +240,12 @@ class PlateWriter:
         return {**record, "missing_frames": sorted(frames)}
 
     def _finish_image(self, field: FieldId, windows: Sequence[tuple[float, float]]) -> None:
-        attributes = chunks.attributes_of(self.path, self._group(field))
-        ome = attributes.get("ome", attributes)
-        for channel, (start, end) in zip(ome["omero"]["channels"], windows, strict=True):
-            channel["window"].update(start=start, end=end)
+        group = self._group(field)
+        chunks.set_windows(self.path, group, windows)
         record = self._record(field)
         record.pop(UNFINISHED, None)
-        chunks.set_attributes(self.path, self._group(field), {**attributes, BLOCK: record})
+        attributes = chunks.attributes_of(self.path, group)
+        chunks.set_attributes(self.path, group, {**attributes, BLOCK: record})
 
 
 def _check_frames(where: str, array: Any, frames: NDArray[Any]) -> None:

@@ -1,3 +1,4 @@
+import json
 import pickle
 
 import numpy as np
@@ -141,3 +142,16 @@ def test_what_holds_no_labels_of_ours_is_named(tmp_path, content, write_plate):
     path = write_plate({B02: noisy((1, 1, 8, 8))}) if content == "other" else tmp_path / "x.zarr"
     with pytest.raises(ImageError, match="holds no label images of killassay"):
         LabelPlate.open(path)
+
+
+def test_previews_are_shown_in_the_window_of_their_pixels(tmp_path):
+    images = np.full((3, 2, 40, 50), 100, np.uint16)
+    images[:, 1, :, :10] = 3000
+    fields = [FieldId("B02", 0), FieldId("B03", 0)]  # the second one failed and was never written
+    plate = create(tmp_path / "l.zarr", fields=fields, shape=(3, 40, 50), preview_channels=("CTDR", "GFP"))
+    plate.write_preview(fields[0], 0, plate.shrink(fields[0], images))
+    plate.choose_windows()
+    for field in fields:
+        attributes = json.loads((tmp_path / "l.zarr" / field.path / "zarr.json").read_text())["attributes"]
+        windows = [channel["window"] for channel in attributes["ome"]["omero"]["channels"]]
+        assert [(w["start"], w["end"]) for w in windows] == [(100.0, 101.0), (100.0, 3000.0)]

@@ -91,9 +91,9 @@ def test_writer_sent_to_another_process_writes_the_same(tmp_path):
 
 
 def test_bytes_on_disk_do_not_depend_on_the_run_or_its_order(tmp_path):
-    frames = noisy((40, 2, 600, 530))
+    frames = noisy((40, 1, 514, 514))
     for name, order in (("a", (0, 16)), ("b", (16, 0))):
-        with create(tmp_path / name / "p.zarr", shapes=frames.shape) as writer:
+        with create(tmp_path / name / "p.zarr", shapes=frames.shape, channel_names=NAMES[:1]) as writer:
             for first in order:
                 writer.write(B02, first, frames[first : 16 if first == 0 else 40])
     one, other = (
@@ -283,14 +283,22 @@ def test_impossible_pixel_size_names_the_field(write_plate):
         open_plate(path).stack(B02, calibration=CalibrationSettings(pixel_um=(650.0, 650.0)))
 
 
-def test_well_that_is_not_there_fails_alone(write_plate):
+@pytest.mark.parametrize(
+    "loss", ["well", "well metadata", "image", "image metadata", "array", "array metadata"]
+)
+def test_well_that_is_broken_fails_alone(write_plate, loss):
     path = write_plate({FieldId("B02", 0): noisy((1, 2, 20, 30)), FieldId("B03", 0): noisy((1, 2, 20, 30))})
-    shutil.rmtree(path / "B/02")
+    place = path / {"well": "B/02", "image": "B/02/0", "array": "B/02/0/0"}[loss.split()[0]]
+    if "metadata" in loss:
+        (place / "zarr.json").write_text("{")
+    else:
+        shutil.rmtree(place)
     plate = open_plate(path)
     assert plate.fields == (FieldId("B02", 0), FieldId("B03", 0))
-    with pytest.raises(ImageError, match=r"well B02, field 0: .* is no OME-Zarr group"):
+    with pytest.raises(ImageError, match=r"^well B02.*(is no OME-Zarr group|is damaged|there is no array)"):
         plate.stack(FieldId("B02", 0))
     assert plate.stack(FieldId("B03", 0)).read([0]).any()
+    assert plate.identity() and plate.field_identity(FieldId("B02", 0))
 
 
 def test_field_that_is_not_in_the_plate_is_named(write_plate):

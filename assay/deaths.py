@@ -22,10 +22,13 @@ FEWEST_FRAMES = 3
 _SILENT = 0.03  # prior share of deaths that the dye does not show
 _PASSING = 0.03  # prior share of cells whose dye rises and goes back (blush, an effector on top)
 _BEFORE = 0.05  # prior share of cells that were dead when first seen
-_DIVIDING = 0.02  # what remains of a death's odds when the cell divides later
+_DIVIDING = 0.002  # what remains of a death's odds when the cell divides later
 _CUE_WINDOW_MIN = 60.0  # other cues may lead or follow the onset by this
 _INTERVAL = 0.90
 _WITHOUT_DYE = 0.9  # no death is surer than this without a death dye
+_UNFOLDING_MIN = (
+    10.0  # without a dye the terminal change unfolds: its onset is no sharper than this, each way
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -243,6 +246,10 @@ def _call(
     deaths: list[Death] = []
     for row in np.flatnonzero(probability >= min_probability):
         first, frame, last = (int(np.searchsorted(cumulative[row], q)) for q in (tail, 0.5, 1 - tail))
+        if not has_dye:
+            blur = int(np.ceil(film.calibration.frames(_UNFOLDING_MIN)))
+            lived = np.flatnonzero(seen[row])
+            first, last = max(first - blur, int(lived[0]) + 1), min(last + blur, int(lived[-1]))
         first, last = _over_gaps(seen[row], first, min(last, film.n_frames - 1))
         death = Death(
             death_id=len(deaths) + 1,

@@ -15,6 +15,7 @@ from assay.labels import CellMeasures
 from assay.tracks import Tracks
 
 _FIRST_FRAMES = 7  # frames that tell a cell's resting level
+_EARLIEST_FRAMES = 3
 _ALIVE_NOISE = 6.0  # noise units above rest that may still be rest, in the first look
 _ENOUGH_CELLS = 5  # fewer cells than this cannot tell what the field does as a whole
 _PRIOR_FRAMES = 10.0  # weight of the field's noise in a cell's own
@@ -102,8 +103,9 @@ def in_noise_units(
     rest, middle, spread = _first_rest(table)
     noise = max(noise, spread_share * spread)
     ceiling = np.inf if margin is None else middle + max(3 * spread, 4 * noise, margin)
-    starts_raised = rest > ceiling
-    rest = np.minimum(rest, ceiling)
+    earliest = first_levels(table, _EARLIEST_FRAMES)  # a cell may die soon after it is first seen
+    starts_raised = np.where(np.isfinite(earliest), earliest, rest) > ceiling
+    rest = np.minimum(np.fmin(rest, earliest), ceiling)
     for _ in range(2):
         resting = np.where(table - rest[:, None] < _ALIVE_NOISE * noise, table, np.nan)
         trend = _common(resting - rest[:, None])
@@ -157,10 +159,10 @@ def _first_rest(table: NDArray[np.float64]) -> tuple[NDArray[np.float64], float,
     return np.where(np.isfinite(first), first, middle), middle, spread
 
 
-def first_levels(table: NDArray[np.float64]) -> NDArray[np.float64]:
+def first_levels(table: NDArray[np.float64], frames: int = _FIRST_FRAMES) -> NDArray[np.float64]:
     """Median of each row's first few sights."""
     order = np.cumsum(np.isfinite(table), axis=1)
-    return median_of_rows(np.where(order <= _FIRST_FRAMES, table, np.nan))
+    return median_of_rows(np.where(order <= frames, table, np.nan))
 
 
 def _common(away: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -1,0 +1,237 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from assay.contacts import Contact
+from assay.deaths import Death
+from assay.kills import LagModel, credit_kills, effector_kills, fit_lag_model
+from assay.lag_model import (
+    PRIOR_H0_PER_MIN,
+    FieldEvents,
+    contact_exposure,
+    contact_minutes,
+    lag_edges,
+    onset_weights,
+)
+from assay.tracks import Track
+from assay.units import Calibration
+
+TWO_MIN = Calibration(pixel_um=(0.65, 0.65), frame_min=2.0)
+
+
+def contact(number, effector, target, first, last):
+    return Contact(
+        contact_id=number, effector_track_id=effector, target_track_id=target, first_frame=first, last_frame=last,
+        min_gap_um=0.0, mean_interface_um=4.0, starts_censored=False, ends_censored=False,
+    )  # fmt: skip
+
+
+def death(number, target, frame, *, first=None, last=None, probability=1.0):
+    return Death(
+        death_id=number, role="target", track_id=target, frame=frame,
+        first_possible_frame=frame if first is None else first,
+        last_possible_frame=frame if last is None else last, probability=probability, evidence=("dye",),
+    )  # fmt: skip
+
+
+def field(*, contacts=(), deaths=(), targets=10, frames=100, kind="sample", well="B02"):
+    tracks = tuple(
+        Track(track_id=n, first_frame=0, last_frame=frames - 1, parent_track_id=None, start="movie_start", end="movie_end")
+        for n in range(1, targets + 1)
+    )  # fmt: skip
+    return FieldEvents(
+        well=well, field=0, kind=kind, n_frames=frames, calibration=TWO_MIN, contacts=tuple(contacts),
+        deaths=tuple(deaths), targets=tracks,
+    )  # fmt: skip
+
+
+def model(*, kernel=(1e-3, 1e-4), edges=(0.0, 20.0, 100.0), h0=1e-4, potency=None):
+    return LagModel(
+        edges_min=edges, kernel_per_min2=kernel, h0_per_min=h0, h0_deaths=10.0, kill_deaths=50.0,
+        potency=potency or {}, has_controls=True,
+    )  # fmt: skip
+
+
+def test_minutes_of_a_contact_lie_in_the_lag_bins_before_the_onset():
+    # frames 10..14 seen from frame 20: lags 20, 18, 16, 14, 12 min; the first bin ends at 20, included
+    minutes = contact_minutes([contact(1, 1, 1, 10, 14)], 20, np.array([0.0, 15.0, 20.0, 60.0]), 2.0)
+    assert minutes.tolist() == [[4.0, 6.0, 0.0]]
+    # from frame 12 only frames 10 and 11 lie before it
+    minutes = contact_minutes([contact(1, 1, 1, 10, 14)], 12, np.array([0.0, 15.0]), 2.0)
+    assert minutes.tolist() == [[4.0]]
+
+
+def test_exposure_counts_contact_minutes_times_minutes_at_risk_after_them():
+    one = field(contacts=[contact(1, 1, 1, 0, 1)], frames=4)
+    # target 1 at risk in frames 1, 2, 3: pairs (contact frame, later frame) with lag 1: 2, lag 2: 2, lag 3: 1
+    exposure = contact_exposure(one, np.array([0.0, 2.0, 6.0]), ends={1: 3})
+    assert exposure.tolist() == [[2 * 4.0, 3 * 4.0]]
+
+
+def test_shares_and_the_uncredited_share_sum_to_one_for_every_death():
+    contacts = [contact(n, n, 1, 10 + n, 20) for n in range(1, 6)]
+    one = field(contacts=contacts, deaths=[death(1, 1, 22, first=20, last=24), death(2, 2, 30)])
+    kills, uncredited = credit_kills(one, model())
+    for number in (1, 2):
+        given = sum(kill.share for kill in kills if kill.death_id == number)
+        assert given + uncredited[number] == pytest.approx(1.0, abs=1e-12)
+    assert uncredited[2] == 1.0  # nobody touched target 2
+
+
+def test_two_equal_contacts_share_a_death_equally_and_nobody_gets_the_rest():
+    contacts = [contact(1, 1, 1, 15, 19), contact(2, 2, 1, 15, 19)]
+    kills, uncredited = credit_kills(field(contacts=contacts, deaths=[death(1, 1, 20)]), model())
+    # each: 5 frames x 2 min x 1e-3 = 0.01 per min; spontaneous 1e-4
+    assert [kill.share for kill in kills] == pytest.approx([0.01 / 0.0201] * 2, rel=1e-3)
+    assert uncredited[1] == pytest.approx(1e-4 / 0.0201, rel=0.1)
+
+
+def test_a_contact_that_begins_after_the_onset_never_counts():
+    contacts = [contact(1, 1, 1, 5, 9), contact(2, 2, 1, 13, 30)]
+    kills, _ = credit_kills(field(contacts=contacts, deaths=[death(1, 1, 12, first=11, last=16)]), model())
+    assert {kill.effector_track_id for kill in kills} == {1}
+
+
+def test_a_contact_longer_ago_than_the_longest_lag_does_not_count():
+    kills, uncredited = credit_kills(
+        field(contacts=[contact(1, 1, 1, 0, 4)], deaths=[death(1, 1, 90)]), model(edges=(0.0, 20.0, 100.0))
+    )
+    assert kills == []
+    assert uncredited == {1: 1.0}
+
+
+def test_the_lag_runs_from_the_beginning_of_the_credited_contact_to_the_death():
+    contacts = [contact(1, 7, 1, 2, 3), contact(2, 7, 1, 14, 19)]
+    (kill,), _ = credit_kills(field(contacts=contacts, deaths=[death(1, 1, 20)]), model())
+    assert kill.contact_id == 2
+    assert kill.lag_min == 12.0  # 6 frames of 2 min
+
+
+def test_an_uncertain_onset_is_averaged_over_its_frames():
+    early, late = contact(1, 1, 1, 0, 9), contact(2, 2, 1, 28, 29)
+    sure, _ = credit_kills(field(contacts=[early, late], deaths=[death(1, 1, 30)]), model())
+    unsure, _ = credit_kills(
+        field(contacts=[early, late], deaths=[death(1, 1, 30, first=18, last=30)]), model()
+    )
+    share = {"sure": {k.effector_track_id: k.share for k in sure}}
+    share["unsure"] = {k.effector_track_id: k.share for k in unsure}
+    assert share["unsure"][1] > share["sure"][1]
+
+
+def test_the_weights_of_the_onset_sum_to_one_and_peak_at_the_frame():
+    frames, weights = onset_weights(death(1, 1, 20, first=18, last=26))
+    assert frames.tolist() == list(range(18, 27))
+    assert weights.sum() == pytest.approx(1.0)
+    assert frames[np.argmax(weights)] == 20
+
+
+def test_an_effector_with_other_kills_gets_more_than_one_that_touched_many_in_vain():
+    contacts = [contact(n, 1, n, 10, 19) for n in range(2, 7)]  # effector 1 touches 2..6, all die
+    contacts += [contact(10 + n, 2, n, 10, 19) for n in range(11, 16)]  # effector 2 touches 11..15, none dies
+    contacts += [contact(30, 1, 1, 10, 19), contact(31, 2, 1, 10, 19)]  # both touch 1, which dies
+    deaths = [death(n, n, 20) for n in range(1, 7)]
+    kills, _ = credit_kills(field(contacts=contacts, deaths=deaths, targets=20), model())
+    shares = {kill.effector_track_id: kill.share for kill in kills if kill.death_id == 1}
+    assert shares[1] > 2 * shares[2]
+
+
+def test_a_lone_death_tells_nothing_of_the_effectors_own_activity():
+    # twice the contact, twice the share: its own death is left out of an effector's record
+    contacts = [contact(1, 1, 1, 12, 19), contact(2, 2, 1, 16, 19)]
+    kills, _ = credit_kills(field(contacts=contacts, deaths=[death(1, 1, 20)]), model(kernel=(1e-4, 0.0)))
+    assert kills[0].share / kills[1].share == pytest.approx(2.0, rel=0.05)
+
+
+def test_without_fields_events_or_controls_the_model_falls_back_on_its_priors():
+    for fields in ([], [field()], [field(kind="mock")]):
+        fitted = fit_lag_model(fields, max_lag_min=120.0)
+        assert 0 < fitted.h0_per_min <= PRIOR_H0_PER_MIN
+        assert fitted.kills_per_contact_min > 0
+        assert fitted.edges_min[-1] == 120.0
+    assert fit_lag_model([field(kind="mock")], max_lag_min=120.0).has_controls
+    assert not fit_lag_model([field()], max_lag_min=120.0).has_controls
+
+
+def test_one_death_moves_the_priors_only_a_little():
+    none = fit_lag_model([field(contacts=[contact(1, 1, 1, 10, 14)])], max_lag_min=120.0)
+    one = fit_lag_model(
+        [field(contacts=[contact(1, 1, 1, 10, 14)], deaths=[death(1, 1, 20)])], max_lag_min=120.0
+    )
+    assert 1.0 < one.kills_per_contact_min / none.kills_per_contact_min < 10.0
+
+
+def simulated(seed, *, kind, well, targets=150, frames=200, h0=5e-5, lag_frames=(20, 30), kills=0.5):
+    """Contacts of 10 frames at random; half of them kill after 20 to 30 frames, unless kind is a control."""
+    rng = np.random.default_rng(seed)
+    contacts, deaths, died = [], [], {}
+    for target in range(1, targets + 1):
+        alone = rng.exponential(1 / (h0 * 2.0))
+        ends = alone if alone < frames else np.inf
+        for first in [] if kind == "target_only" else sorted(rng.integers(0, frames, rng.poisson(1.5))):
+            contacts.append(
+                contact(len(contacts) + 1, int(rng.integers(1, 40)), target, int(first), int(first) + 9)
+            )
+            if kind == "sample" and rng.random() < kills:
+                ends = min(ends, first + rng.uniform(*lag_frames))
+        if ends < frames - 1:
+            died[target] = int(np.ceil(ends))
+    deaths = [death(n, target, frame) for n, (target, frame) in enumerate(died.items(), start=1) if frame > 0]
+    return field(contacts=contacts, deaths=deaths, targets=targets, frames=frames, kind=kind, well=well)
+
+
+def plate(seed, h0=5e-5):
+    kinds = ("sample", "sample", "mock", "target_only")
+    return [simulated([seed, n], kind=kind, well=f"B{n:02d}", h0=h0) for n, kind in enumerate(kinds, start=2)]
+
+
+def test_the_fit_finds_the_lag_and_the_spontaneous_hazard():
+    fitted = fit_lag_model(plate(100, h0=2e-4), max_lag_min=120.0)
+    assert (
+        25 < fitted.median_lag_min < 60
+    )  # true: 40 to 60 min from the start, 22 to 60 from the minutes of contact
+    assert fitted.h0_per_min == pytest.approx(2e-4, rel=0.4)
+
+
+def test_mock_wells_get_next_to_no_kills():
+    fields = plate(101, h0=2e-4)
+    fitted = fit_lag_model(fields, max_lag_min=120.0)
+    sample, mock = fields[0], fields[2]
+    kills, _ = credit_kills(mock, fitted)
+    assert sum(kill.share for kill in kills) <= 0.015 * len(mock.targets)
+    kills, _ = credit_kills(sample, fitted)
+    assert sum(kill.share for kill in kills) >= 0.8 * len(sample.deaths)
+
+
+def test_the_order_of_fields_changes_nothing():
+    fields = plate(102)
+    assert fit_lag_model(fields, max_lag_min=120.0) == fit_lag_model(fields[::-1], max_lag_min=120.0)
+
+
+def test_lags_finer_than_a_frame_are_never_asked_for():
+    edges = lag_edges(360.0)
+    assert edges[0] == 0.0
+    assert edges[-1] == 360.0
+    assert np.all(np.diff(edges) > 0)
+
+
+def test_one_effector_is_counted_hard_fractional_and_multi_hit():
+    contacts = [contact(1, 1, 1, 15, 19), contact(2, 2, 1, 18, 19)]
+    one = field(contacts=contacts, deaths=[death(1, 1, 20, probability=0.8)])
+    kills, uncredited = credit_kills(one, model())
+    counts = effector_kills(kills, one.deaths, uncredited, least_hit_share=0.2)
+    assert [(c.effector_track_id, c.hard, c.multi_hit) for c in counts] == [(1, 1, 1), (2, 0, 1)]
+    assert counts[0].fractional == pytest.approx(0.8 * kills[0].share)
+
+
+def test_a_film_of_another_interval_is_credited_in_minutes():
+    # the same film at half the interval: frames doubled, minutes the same
+    coarse = field(contacts=[contact(1, 1, 1, 10, 14)], deaths=[death(1, 1, 20)])
+    fine = replace(
+        coarse, calibration=replace(TWO_MIN, frame_min=1.0), contacts=(contact(1, 1, 1, 20, 29),),
+        deaths=(death(1, 1, 40),),
+    )  # fmt: skip
+    shares = [
+        credit_kills(each, model(edges=(0.0, 100.0), kernel=(1e-4,)))[0][0].share for each in (coarse, fine)
+    ]
+    assert shares[0] == pytest.approx(shares[1], rel=0.01)

@@ -1,0 +1,1 @@
+"""Hands and eyes: killassay's results in napari. Imports `assay`, never torch."""

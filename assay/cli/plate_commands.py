@@ -23,7 +23,10 @@ def import_plate(
     source: Annotated[Path, typer.Argument(help="A TIFF file, or a folder of TIFF files.")],
     plate: Annotated[Path, typer.Argument(help="The plate to write, PLATE.zarr.")],
     pattern: Annotated[
-        str, typer.Option(help="incucyte, plain, or a regular expression with named groups.")
+        str,
+        typer.Option(
+            help="incucyte, plain, well (a file per well), or a regular expression with named groups."
+        ),
     ] = "",
     protocol: Annotated[
         Path | None, typer.Option(help="Protocol whose [calibration] fills what is missing.")
@@ -57,8 +60,8 @@ def import_plate(
             allow_missing=allow_missing,
             progress=reporter,
         )
-    for warning in plan.warnings:
-        reporter.say(f"note: {warning}")
+    for line in plan.summary():
+        reporter.say(line)
     with reporter.live():
         run_import(plan, plate, ngff=_ngff(ngff), progress=reporter)
     typer.echo(f"plate: {plate}")
@@ -72,6 +75,7 @@ def protocol(
     ] = None,
 ) -> None:
     """Write a protocol filled from the plate's metadata, each value with its unit and a comment."""
+    from assay.io.importers import recorded_conditions
     from assay.io.ome_zarr import open_plate
     from assay.protocol_template import protocol_template
 
@@ -82,7 +86,9 @@ def protocol(
         calibration = opened.stack(first).calibration
     names = opened.stack(first, calibration=Calibration(pixel_um=(1.0, 1.0), frame_min=1.0)).channel_names
     wells = sorted({place.well for place in opened.fields})
-    text = protocol_template(channel_names=names, calibration=calibration, wells=wells)
+    text = protocol_template(
+        channel_names=names, calibration=calibration, wells=wells, conditions=recorded_conditions(plate)
+    )
     if out is None:
         typer.echo(text, nl=False)
         return

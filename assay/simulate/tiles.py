@@ -78,13 +78,10 @@ def _photograph(world: World, scenario: Scenario, rng: np.random.Generator) -> T
         debris=draw_debris(scenario, rng, world.size_um),
     )
     images = expose(scene, scenario, frame=int(rng.integers(0, 150)), origin_um=moment.origin_um, rng=rng)
-    shown = visible_owner(effectors, scenario, "effector")
-    if not {"effector", "brightfield"} & set(scenario.roles):
-        shown = np.zeros_like(shown)  # nobody can see them, so they are not there to be found
     return TrainingFrame(
         images=images,
         roles=tuple(role for role, _ in scenario.channels),
-        effectors=_in_order(shown),
+        effectors=_in_order(visible_owner(effectors, scenario, "effector")),
         targets=_in_order(visible_owner(targets, scenario, "target")),
         pixel_um=scenario.pixel_um,
         scenario=scenario,
@@ -157,6 +154,8 @@ def random_scenario(rng: np.random.Generator, *, tile_um: float) -> Scenario:
 def _random_channels(rng: np.random.Generator, nuclear: bool) -> tuple[tuple[ChannelRole, str], ...]:
     body: ChannelRole = "nuclei" if nuclear else "target"
     kept: list[ChannelRole] = []
+    if not nuclear and rng.random() < 0.12:  # no dye but perhaps the death dye
+        return tuple((role, _NAMES[role]) for role in ("death", "brightfield")[int(rng.random() < 0.4) :])
     if rng.random() < 0.85:
         kept.append("effector")
     if nuclear or rng.random() < 0.85:
@@ -165,7 +164,7 @@ def _random_channels(rng: np.random.Generator, nuclear: bool) -> tuple[tuple[Cha
         kept.append("nuclei")
     if rng.random() < 0.8:
         kept.append("death")
-    if rng.random() < 0.75 or not {"effector", body} <= set(kept):
+    if rng.random() < 0.75 or not {"effector", body} <= set(kept):  # or somebody would be seen by nobody
         kept.append("brightfield")
     return tuple((role, _NAMES[role]) for role in kept)
 

@@ -155,7 +155,8 @@ def _random_channels(rng: np.random.Generator, nuclear: bool) -> tuple[tuple[Cha
     body: ChannelRole = "nuclei" if nuclear else "target"
     kept: list[ChannelRole] = []
     if not nuclear and rng.random() < 0.12:  # no dye but perhaps the death dye
-        return tuple((role, _NAMES[role]) for role in ("death", "brightfield")[int(rng.random() < 0.4) :])
+        kept = ["death", "brightfield"] if rng.random() < 0.6 else ["brightfield"]
+        return tuple((role, _NAMES[role]) for role in kept)
     if rng.random() < 0.85:
         kept.append("effector")
     if nuclear or rng.random() < 0.85:

@@ -22,6 +22,8 @@ DARK_DROP = 3.0
 FOCUS_SHARE = 0.55
 """A channel is out of focus in a frame whose focus is below this share of the film's median, and whose
 contrast is not above it (blur takes contrast away; a cell that rounds up adds some)."""
+OVEREXPOSED_SHARE = 0.05
+"""A frame is overexposed if more of a channel is at the sensor's limit, and ten times more than is usual."""
 JUMP = 3.0
 """Light that changes this many times from one usable frame to the next comes from the lamp, not the cells."""
 MIN_FRAMES_TO_JUDGE = 3
@@ -106,8 +108,8 @@ def mask_frames(
     """Name the frames that hold no usable image, each with the reason.
 
     No cell may be born, die or be lost because of a masked frame. Masked are frames that were never
-    recorded, hold invalid or constant pixels, are dark (shutter, lamp) or grossly out of focus compared
-    with the film itself. Bleaching, growth and the death of every cell are slow and mask nothing.
+    recorded, hold invalid or constant pixels, are dark (shutter, lamp), overexposed or grossly out of focus
+    compared with the film itself. Bleaching, growth and the death of every cell are slow and mask nothing.
 
     Args:
         quality: All measured frames of one field.
@@ -131,7 +133,7 @@ def mask_frames(
     if usable.sum() >= MIN_FRAMES_TO_JUDGE:
         judged = sorted(steady_channels) or range(len(names))
         blurred, dark = _out_of_focus(quality, usable, judged), _dark(quality, usable, names, steady_channels)
-        for row, reason in {**blurred, **dark}.items():
+        for row, reason in {**blurred, **_overexposed(quality, usable, names), **dark}.items():
             reasons.setdefault(int(quality.frame[row]), reason)
     return dict(sorted(reasons.items()))
 
@@ -356,6 +358,17 @@ def _dark_rows(contrast: NDArray[np.float64], usable: NDArray[np.bool_], median:
             found.add(row)
         else:
             last_bright = contrast[row]
+    return found
+
+
+def _overexposed(quality: FrameQuality, usable: NDArray[np.bool_], names: Sequence[str]) -> dict[int, str]:
+    found: dict[int, str] = {}
+    for channel, name in enumerate(names):
+        usual = finite_median(quality.saturated[usable, channel])
+        for row in np.flatnonzero(usable).tolist():
+            share = quality.saturated[row, channel]
+            if share > max(OVEREXPOSED_SHARE, 10 * usual):
+                found.setdefault(row, f"{name} is overexposed: {100 * share:.0f} % of pixels at the limit")
     return found
 
 

@@ -224,6 +224,21 @@ def test_a_jump_of_the_lamp_is_told_but_not_masked():
     ]
 
 
+def test_an_overexposed_frame_is_masked():
+    frames = [frame_of(n) for n in range(6)]
+    frames[2][0, :40] = 65535  # a quarter of the image
+    assert mask_frames(film(frames), channel_names=NAMES) == {
+        2: "GFP is overexposed: 25 % of pixels at the limit"
+    }
+
+
+def test_a_film_that_saturates_all_the_time_is_not_masked():
+    frames = [frame_of(n) for n in range(6)]
+    for frame in frames:
+        frame[0][cells_image()] = 65535
+    assert mask_frames(film(frames)) == {}
+
+
 def test_steady_light_has_no_jumps():
     assert lamp_jumps(film([frame_of(n) for n in range(8)]), channels=(0, 1)) == []
 

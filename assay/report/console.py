@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table as RichTable
 from rich.text import Text
 
@@ -25,13 +26,47 @@ _NARROW = 104  # characters; below, columns are left out rather than numbers cut
 _WIDEST_NAME = 28
 
 
-def well_table(tables: Mapping[str, Table], *, width: int = _NARROW) -> RichTable:
-    """The wells as a table for the terminal; a failed well shows its reason and no number.
+class WellTable:
+    """The wells as a table for `rich`; a failed well shows its reason and no number. Intervals hold 90 %.
 
-    Args:
-        tables: Result tables, `wells` at least. Intervals hold 90 %.
-        width: Width of the terminal in characters; narrow ones get fewer columns, never cut numbers.
+    Narrow terminals get fewer columns, never cut numbers.
     """
+
+    def __init__(self, tables: Mapping[str, Table]) -> None:
+        self._tables = tables
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """The table that fits the terminal."""
+        yield _table(self._tables, options.max_width)
+
+
+def well_table(tables: Mapping[str, Table]) -> WellTable:
+    """The wells, to be printed on a `rich` console of any width."""
+    return WellTable(tables)
+
+
+def well_text(tables: Mapping[str, Table]) -> str:
+    """The same in plain text, one line a well, aligned by spaces."""
+    wells = rows(tables.get("wells"))
+    lines = [[heading for heading, _ in _COLUMNS], *(_cells(well) for well in wells)]
+    widths = [max(len(line[n]) for line in lines) for n in range(len(_COLUMNS))]
+    written = []
+    for line, why in zip(lines, ["", *(_why(well) for well in wells)], strict=True):
+        cells = [
+            cell.rjust(width) if right else cell.ljust(width)
+            for cell, width, (_, right) in zip(line, widths, _COLUMNS, strict=True)
+        ]
+        written.append("  ".join([*cells, why]).rstrip())
+    return "\n".join(written) + "\n"
+
+
+def summary_text(tables: Mapping[str, Table]) -> str:
+    """The headline, and what cannot be said for want of controls, as lines of text."""
+    note = findings.control_note(tables)
+    return "\n".join([*findings.headline(tables), *([note] if note else [])]) + "\n"
+
+
+def _table(tables: Mapping[str, Table], width: int) -> RichTable:
     table = RichTable(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     wells = rows(tables.get("wells"))
     noted = any(_why(well) for well in wells)
@@ -56,27 +91,6 @@ def well_table(tables: Mapping[str, Table], *, width: int = _NARROW) -> RichTabl
         row = [Text(cells[n]) for n in shown] + ([Text(note, style=style)] if noted else [])
         table.add_row(*row)
     return table
-
-
-def well_text(tables: Mapping[str, Table]) -> str:
-    """The same in plain text, one line a well, aligned by spaces."""
-    wells = rows(tables.get("wells"))
-    lines = [[heading for heading, _ in _COLUMNS], *(_cells(well) for well in wells)]
-    widths = [max(len(line[n]) for line in lines) for n in range(len(_COLUMNS))]
-    written = []
-    for line, why in zip(lines, ["", *(_why(well) for well in wells)], strict=True):
-        cells = [
-            cell.rjust(width) if right else cell.ljust(width)
-            for cell, width, (_, right) in zip(line, widths, _COLUMNS, strict=True)
-        ]
-        written.append("  ".join([*cells, why]).rstrip())
-    return "\n".join(written) + "\n"
-
-
-def summary_text(tables: Mapping[str, Table]) -> str:
-    """The headline, and what cannot be said for want of controls, as lines of text."""
-    note = findings.control_note(tables)
-    return "\n".join([*findings.headline(tables), *([note] if note else [])]) + "\n"
 
 
 def _cells(well: Mapping[str, Any]) -> list[str]:

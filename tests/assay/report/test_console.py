@@ -5,7 +5,7 @@ from assay.report.console import summary_text, well_table, well_text
 
 def printed(cases, case, width: int) -> str:
     console = Console(width=width, color_system=None, record=True, file=open("/dev/null", "w"))  # noqa: SIM115, PTH123
-    console.print(well_table(case.tables, width=width))
+    console.print(well_table(case.tables))
     console.file.close()
     return console.export_text()
 

@@ -70,6 +70,7 @@ class LagModel:
     h0_deaths: float  # deaths the spontaneous hazard rests on, prior included
     kill_deaths: float  # deaths the kernel rests on, prior included
     potency: Mapping[str, float]  # well -> its contacts' strength compared with the plate's
+    potency_kills: Mapping[str, float]  # well -> kills that strength rests on, prior included
     has_controls: bool
 
     def kernel(self, lags_min: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -164,6 +165,10 @@ def fit_lag_model(
     potency = dict(fitted.potency)
     for well in sorted(control):
         potency[well] = _own_potency(evidence[well], fitted)
+    rests_on = {
+        well: potency[well] * (_POTENCY_KILLS + float(evidence[well].exposure @ fitted.theta))
+        for well in wells
+    }
     return LagModel(
         edges_min=tuple(float(edge) for edge in edges),
         kernel_per_min2=tuple(float(step) for step in fitted.theta),
@@ -171,6 +176,7 @@ def fit_lag_model(
         h0_deaths=_H0_DEATHS + fitted.spontaneous,
         kill_deaths=0.5 + fitted.caused,
         potency=potency,
+        potency_kills=rests_on,
         has_controls=bool(control),
     )
 

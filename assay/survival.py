@@ -22,7 +22,7 @@ INTERVAL = 0.90
 _DRAWS = 4000
 _MISSED = 0.05  # deaths that are not found, share of all, as measured on simulated films (docs/events.md)
 _MISSED_FILMS = 20.0  # how firmly: the share varies between films as if counted on so many deaths
-_CREDIT_ERROR = 0.5  # sd of the common error of a film's credited shares, in log odds
+_CREDIT_ERROR = 0.35  # sd of the common error of a film's credited shares, in log odds
 _END_CAUSE = {"divided": "divided", "left_field": "left", "lost": "lost"}
 
 
@@ -98,7 +98,7 @@ def summarise_well(
     alive = math.fsum(_alive_at_end(outcome) for outcome in outcomes)
     deaths, kills = float(probability.sum()), float((probability * caused).sum())
     rng = np.random.default_rng([seed, zlib.crc32(well.encode())])
-    drawn_kills, drawn_deaths = _draw(rng, probability, caused, model)
+    drawn_kills, drawn_deaths = _draw(rng, probability, caused, model, well)
     low, high = _interval(drawn_kills, kills)
     row = _row(outcomes, well, condition, kind, status="ok", reason=None)
     row |= {"deaths": deaths, "kills": kills, "kills_low": low, "kills_high": high}
@@ -175,12 +175,16 @@ def _alive_at_end(outcome: FieldOutcome) -> float:
 
 
 def _draw(
-    rng: np.random.Generator, probability: NDArray[np.float64], caused: NDArray[np.float64], model: LagModel
+    rng: np.random.Generator,
+    probability: NDArray[np.float64],
+    caused: NDArray[np.float64],
+    model: LagModel,
+    well: str,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Draws of the true numbers of effector-caused and of all target deaths of the film."""
     shape = (_DRAWS, len(probability))
-    tilt = np.log(rng.gamma(model.kill_deaths, size=_DRAWS) / model.kill_deaths)
-    tilt -= np.log(rng.gamma(model.h0_deaths, size=_DRAWS) / model.h0_deaths)
+    tilt = _log_gamma(rng, model.kill_deaths) - _log_gamma(rng, model.h0_deaths)
+    tilt += _log_gamma(rng, model.potency_kills.get(well, model.kill_deaths))
     tilt += _CREDIT_ERROR * rng.standard_normal(_DRAWS)
     by_effector = expit(logit(np.clip(caused, 0.0, 1.0))[None, :] + tilt[:, None])
     real = rng.random(shape) < probability
@@ -192,6 +196,11 @@ def _draw(
     )
     deaths = real.sum(axis=1) + rng.poisson(missed * (real.sum(axis=1) + 0.5))
     return kills.astype(np.float64), deaths.astype(np.float64)
+
+
+def _log_gamma(rng: np.random.Generator, deaths: float) -> NDArray[np.float64]:
+    """Draws of the log of a rate relative to its estimate, which rests on so many deaths."""
+    return np.asarray(np.log(np.maximum(rng.gamma(deaths, size=_DRAWS), 1e-12) / deaths))
 
 
 def _interval(draws: NDArray[np.float64], estimate: float) -> tuple[float, float]:

@@ -49,7 +49,7 @@ def field(*, contacts=(), deaths=(), targets=10, frames=100, kind="sample", well
 def model(*, kernel=(1e-3, 1e-4), edges=(0.0, 20.0, 100.0), h0=1e-4, potency=None):
     return LagModel(
         edges_min=edges, kernel_per_min2=kernel, h0_per_min=h0, h0_deaths=10.0, kill_deaths=50.0,
-        potency=potency or {}, has_controls=True,
+        potency=potency or {}, potency_kills={}, has_controls=True,
     )  # fmt: skip
 
 

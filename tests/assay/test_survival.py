@@ -26,7 +26,7 @@ from assay.units import Calibration
 FOUR_MIN = Calibration(pixel_um=(0.65, 0.65), frame_min=4.0)
 MODEL = LagModel(
     edges_min=(0.0, 60.0), kernel_per_min2=(1e-3,), h0_per_min=1e-4, h0_deaths=20.0, kill_deaths=100.0,
-    potency={}, has_controls=True,
+    potency={}, potency_kills={}, has_controls=True,
 )  # fmt: skip
 
 

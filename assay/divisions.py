@@ -20,6 +20,7 @@ DAUGHTER_AREA = (0.25, 0.85)  # of the mother's
 BOTH_AREAS = (0.5, 1.6)
 FARTHEST_RADII = 2.5  # of the mother, between the daughters' centres
 LARGEST_COST = 6.0
+CHANCE_SHARE = 0.2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,46 +43,70 @@ def find_divisions(
         previous: The row that each follows, -1 for the first of a track.
         last_frame: Last usable frame; a daughter born shortly before it need not live longer.
     """
-    chains = _Chains.of(frame, previous)
-    candidates = []
-    for born, other, mother in _neighbours_of_new_cells(frame, yx_um, area_um2, previous):
+    detections = _Linked(frame=frame, yx_um=yx_um, area_um2=area_um2, previous=previous)
+    candidates = _candidates(detections, last_frame)
+    backwards = _candidates(detections.backwards(), -int(frame.min(initial=0)))
+    chance = [cost for cost, *_ in backwards]
+    limit = _trusted_cost([cost for cost, *_ in candidates], chance)
+    return _best_of([candidate for candidate in candidates if candidate[0] <= limit])
+
+
+def _candidates(detections: "_Linked", last_frame: int) -> list[tuple[float, int, int, int]]:
+    """New cells, cells beside them and the mothers these had, with the cost of calling it a division."""
+    chains = _Chains.of(detections.frame, detections.previous)
+    found = []
+    for born, other, mother in _neighbours_of_new_cells(detections):
         before = chains.before(mother, REFERENCE_DETECTIONS)
         lives = [chains.after(row, DAUGHTER_DETECTIONS) for row in (born, other)]
-        short = [len(life) < DAUGHTER_DETECTIONS and frame[life[-1]] < last_frame for life in lives]
+        ended = [detections.frame[life[-1]] < last_frame for life in lives]
+        short = [len(life) < DAUGHTER_DETECTIONS and early for life, early in zip(lives, ended, strict=True)]
         if any(short) or len(before) < DAUGHTER_DETECTIONS:
             continue
         cost = _cost(
-            mother_um2=float(np.median(area_um2[before])),
-            daughters_um2=tuple(float(np.median(area_um2[life])) for life in lives),
-            apart_um=float(np.hypot(*(yx_um[born] - yx_um[other]))),
-            aside_um=float(np.hypot(*((yx_um[born] + yx_um[other]) / 2 - yx_um[mother]))),
+            mother_um2=float(np.median(detections.area_um2[before])),
+            daughters_um2=tuple(float(np.median(detections.area_um2[life])) for life in lives),
+            apart_um=float(np.hypot(*(detections.yx_um[born] - detections.yx_um[other]))),
+            aside_um=float(
+                np.hypot(*((detections.yx_um[born] + detections.yx_um[other]) / 2 - detections.yx_um[mother]))
+            ),
         )
         if cost <= LARGEST_COST:
-            candidates.append((cost, born, other, mother))
-    return _best_of(candidates)
+            found.append((cost, born, other, mother))
+    return found
 
 
-def _neighbours_of_new_cells(
-    frame: Ints, yx_um: Floats, area_um2: Floats, previous: Ints
-) -> Iterator[tuple[int, int, int]]:
+def _trusted_cost(costs: list[float], chance: list[float]) -> float:
+    """The largest cost up to which chance explains no more than `CHANCE_SHARE` of the divisions.
+
+    Chance is what the same search finds in the film run backwards: broken tracks and cells that come and go
+    look alike both ways, divisions do not.
+    """
+    limit = 0.0
+    decoys = np.sort(chance)
+    for rank, cost in enumerate(sorted(costs), start=1):
+        if np.searchsorted(decoys, cost, side="right") <= CHANCE_SHARE * rank:
+            limit = cost
+    return limit
+
+
+def _neighbours_of_new_cells(detections: "_Linked") -> Iterator[tuple[int, int, int]]:
     """New cells, each with the cells beside it that are not new, and the row those follow."""
+    frame, yx_um, previous = detections.frame, detections.yx_um, detections.previous
     followed = np.flatnonzero(previous >= 0)
     if len(followed) == 0:
         return
-    widest = FARTHEST_RADII * float(np.sqrt(np.percentile(area_um2, 99) / np.pi))
+    widest = FARTHEST_RADII * float(np.sqrt(np.percentile(detections.area_um2, 99) / np.pi))
     new = np.flatnonzero((previous < 0) & (frame > frame[0]))
     for now in np.unique(frame[new]).tolist():
         born = new[frame[new] == now]
-        others = followed[
-            np.searchsorted(frame[followed], now) : np.searchsorted(frame[followed], now, "right")
-        ]
-        if len(others) == 0:
+        first, end = np.searchsorted(frame[followed], (now, now + 1)).tolist()
+        if first == end:
             continue
-        near = cKDTree(yx_um[born]).sparse_distance_matrix(
-            cKDTree(yx_um[others]), widest, output_type="ndarray"
-        )
-        for i, j in np.sort(near[["i", "j"]], order=["i", "j"]).tolist():
-            yield int(born[i]), int(others[j]), int(previous[others[j]])
+        others = cKDTree(yx_um[followed[first:end]])
+        near = cKDTree(yx_um[born]).sparse_distance_matrix(others, widest, output_type="ndarray")
+        for i, j, _ in np.sort(near, order=["i", "j"]).tolist():
+            other = int(followed[first + j])
+            yield int(born[i]), other, int(previous[other])
 
 
 def _cost(*, mother_um2: float, daughters_um2: tuple[float, ...], apart_um: float, aside_um: float) -> float:
@@ -105,6 +130,26 @@ def _best_of(candidates: list[tuple[float, int, int, int]]) -> list[Division]:
             taken |= {born, other}
             divisions.append(Division(mother=mother, daughters=(min(born, other), max(born, other))))
     return sorted(divisions, key=lambda division: division.daughters)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Linked:
+    frame: Ints
+    yx_um: Floats
+    area_um2: Floats
+    previous: Ints
+
+    def backwards(self) -> "_Linked":
+        """The same film from its end to its beginning."""
+        following = np.full(len(self.previous), -1, dtype=np.int64)
+        rows = np.flatnonzero(self.previous >= 0)
+        following[self.previous[rows]] = rows
+        return _Linked(
+            frame=-self.frame[::-1],
+            yx_um=self.yx_um[::-1],
+            area_um2=self.area_um2[::-1],
+            previous=np.where(following >= 0, len(following) - 1 - following, -1)[::-1],
+        )
 
 
 class _Chains:

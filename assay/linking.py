@@ -6,7 +6,7 @@ begin and end, nor of divisions; `tracks.py` reads those from the links. State i
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,7 @@ END_PROBABILITY = 0.05  # that an open track has no detection in the next frame
 MISS_PROBABILITY = 0.03  # for each further frame in which the cell was not detected
 NEWEST_WEIGHT = 0.35  # of the newest detection in a track's own looks
 VELOCITY_WEIGHT = 0.7  # of the newest step in a track's velocity
+NEW_SHARES = (5e-4, 0.01)  # what the share of new detections away from the edge may be
 FITS = 2  # times the model is measured from links
 
 
@@ -83,13 +84,20 @@ def link_film(
         )
         rows = (links.previous >= 0) & (links.frames == 1)
         model = fit_model(
-            model,
+            replace(model, new_per_um2=per_um2 * _new_share(detections, links)),
             step=links.step_um[rows],
             velocity=links.velocity_um[rows],
             change=links.change[rows],
             smallest_um=smallest_um,
         )
     return link_detections(detections, frames=frames, reach=reach, max_gap_frames=max_gap_frames, model=model)
+
+
+def _new_share(detections: Detections, links: Links) -> float:
+    """Share of the detections away from the edge that continue no track."""
+    asked = (detections.frame > detections.frame.min(initial=0)) & ~detections.near_edge
+    new = int((asked & (links.previous < 0)).sum())
+    return float(np.clip(new / max(int(asked.sum()), 1), *NEW_SHARES))
 
 
 def link_detections(

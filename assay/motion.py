@@ -14,6 +14,8 @@ Ints = NDArray[np.int64]
 
 NEW_SHARE = 0.01  # of a frame's detections: cells or ghosts that were not there before
 WIDE_SHARE = 0.02  # of the steps that follow neither of the two ways to move
+SHIFT_SHARE = 0.1  # of a resting cell's steps in which its outline changes and its centre shifts
+SHIFT = 3.0  # times its usual step
 STAY_IN_MODE = 0.85  # a cell that moves goes on moving, one that rests goes on resting
 FEATURE_TAIL = 4.0  # degrees of freedom: one odd frame must not break a track
 FEATURE_LIMIT = 5.0  # most that looks may say for or against a link, in log odds
@@ -84,18 +86,30 @@ def fit_model(
     if known.sum() < LEAST_STEPS:
         return model
     step, velocity = step[known], velocity[known]
+    short, long = np.percentile(np.hypot(step[:, 0], step[:, 1]), (20, 80)).tolist()
+    model = replace(
+        model,
+        still_um=max(short, smallest_um),
+        moving_um=max(0.6 * long, 2 * smallest_um),
+        start_um=max(0.7 * long, 2 * smallest_um),
+        persistence=0.4,
+        moving_share=0.5,
+    )
     for _ in range(FIT_ROUNDS):
         still, moving, _ = mode_weights(model, step, velocity)
-        persistence = (moving[:, None] * step * velocity).sum() / max(
-            (moving[:, None] * velocity**2).sum(), 1e-9
-        )
-        persistence = float(np.clip(persistence, 0.0, 0.97))
+        # a shifted step tells of a resting cell's usual step by a third of its length
+        usual = _resting_density(step, model.still_um**2)[1]
+        narrowed = step * np.sqrt(usual + (1 - usual) / SHIFT**2)[:, None]
+        along = (moving[:, None] * velocity**2).sum()
+        persistence = float(np.clip((moving[:, None] * step * velocity).sum() / max(along, 1e-9), 0.0, 0.97))
+        start_um = max(_spread(moving, step), smallest_um)
         model = replace(
             model,
             persistence=persistence,
-            still_um=max(_spread(still, step), smallest_um),
+            # whoever moves moves farther than who rests, else the two would trade places
+            still_um=min(max(_spread(still, narrowed), smallest_um), start_um / 2),
             moving_um=max(_spread(moving, step - persistence * velocity), smallest_um),
-            start_um=max(_spread(moving, step), smallest_um),
+            start_um=start_um,
             moving_share=float(np.clip(moving.sum() / (still.sum() + moving.sum()), 0.02, 0.98)),
         )
     return model
@@ -121,11 +135,12 @@ def _mode_densities(
     # what one frame's departure adds to the place after the rest of the frames
     blur = np.array([((1 - power) ** 2).sum() / (1 - model.persistence) ** 2 for power in powers])
     waited = frames.astype(np.float64)
+    resting = model.still_um**2 * (1.0 + waited) / 2
     known = np.isfinite(velocity[:, 0])
     forecast = np.where(known[:, None], ahead[place][:, None] * velocity, 0.0)
     departure: Floats = np.where(known, model.moving_um**2, model.start_um**2) * blur[place]
     return (
-        _gauss(step, model.still_um**2 * (1.0 + waited) / 2),
+        _resting_density(step, resting)[0],
         _gauss(step - forecast, departure),
         _gauss(step, model.wide_um**2 * waited),
     )
@@ -149,6 +164,13 @@ def mode_weights(
 def _gauss(offset: Floats, variance: Floats | float) -> Floats:
     density: Floats = np.exp(-(offset**2).sum(axis=1) / (2 * variance)) / (2 * np.pi * variance)
     return density
+
+
+def _resting_density(step: Floats, variance: Floats | float) -> tuple[Floats, Floats]:
+    """Density of a resting cell's step, and the share in it of steps without a shift of the outline."""
+    usual = (1 - SHIFT_SHARE) * _gauss(step, variance)
+    shifted = SHIFT_SHARE * _gauss(step, SHIFT**2 * variance)
+    return usual + shifted, usual / np.maximum(usual + shifted, 1e-300)
 
 
 def _spread(weight: Floats, offset: Floats) -> float:

@@ -7,7 +7,6 @@ import traceback
 from types import FrameType
 from typing import Annotated, NoReturn
 
-import click
 import typer
 
 from assay._version import __version__
@@ -19,6 +18,14 @@ from assay.errors import AssayError
 
 EXIT_OK, EXIT_BUG, EXIT_MENDABLE, EXIT_SOME_FAILED = 0, 1, 2, 3
 EXIT_INTERRUPTED, EXIT_TERMINATED = 130, 143
+
+# Wrong words on the command line. Newer typers carry a click of their own, so its classes are found by descent.
+_CLICK_ERRORS: tuple[type[Exception], ...] = tuple(
+    base
+    for base in typer.BadParameter.__mro__
+    if issubclass(base, Exception) and hasattr(base, "format_message")
+)
+_INTERRUPTED = "interrupted; what is done is kept, the same command goes on from there"
 
 app = typer.Typer(
     name="killassay",
@@ -63,19 +70,14 @@ def main() -> NoReturn:
 def _exit_code() -> int:
     try:
         code = app(standalone_mode=False)
-    except click.exceptions.Exit as stop:
-        return stop.exit_code
-    except (click.exceptions.Abort, KeyboardInterrupt):
-        return _leave(
-            "interrupted; what is done is kept, the same command goes on from there", EXIT_INTERRUPTED
-        )
+    except (typer.Abort, KeyboardInterrupt):
+        return _leave(_INTERRUPTED, EXIT_INTERRUPTED)
     except Terminated:
         return _leave(
             "terminated; what is done is kept, the same command goes on from there", EXIT_TERMINATED
         )
-    except click.exceptions.ClickException as error:
-        hint = " Try `killassay --help`." if isinstance(error, click.exceptions.UsageError) else ""
-        return _leave(f"{error.format_message()}{hint}", EXIT_MENDABLE)
+    except _CLICK_ERRORS as error:
+        return _leave(f"{error.format_message()} Try `killassay --help`.", EXIT_MENDABLE)  # type: ignore[attr-defined]
     except AssayError as error:
         return _leave(str(error), EXIT_MENDABLE)
     except OSError as error:
@@ -88,6 +90,8 @@ def _exit_code() -> int:
         return _leave("not enough memory. Run with fewer workers; what is done is kept.", EXIT_MENDABLE)
     except Exception:  # noqa: BLE001 - the outermost door: whatever comes here is our bug, and is said to be
         return _bug()
+    if code == EXIT_INTERRUPTED:  # how typer hands on Ctrl-C
+        return _leave(_INTERRUPTED, EXIT_INTERRUPTED)
     return code if isinstance(code, int) else EXIT_OK
 
 

@@ -32,6 +32,9 @@ def run(
     shard: Annotated[str, typer.Option(help="I/N: the I-th of N disjoint parts, for job arrays.")] = "",
     shards_per_task: Annotated[int, typer.Option(min=1, help="Whole shards of frames per task.")] = 1,
     batch_frames: Annotated[int, typer.Option(min=0, help="Frames per network call; 0 chooses.")] = 0,
+    redo: Annotated[
+        bool, typer.Option(help="Replace results of a protocol with other channels or model.")
+    ] = False,
 ) -> int:
     """Run the main job: segment, track, find contacts and deaths, credit kills, report."""
     from assay.pipeline.run import RunOptions
@@ -42,6 +45,7 @@ def run(
         part=_part(shard),
         shards_per_task=shards_per_task,
         batch_frames=batch_frames or None,
+        redo=redo,
     )
     return run_and_show(plate, protocol, out, device=device, options=options, reporter=context.obj)
 
@@ -75,8 +79,11 @@ def run_and_show(
 
     started = datetime.now(UTC)
     protocol = read_protocol(protocol_file)
+    plan = plan_run(
+        plate, out, protocol=protocol, options=options
+    )  # bad input is said before torch is loaded
     make_segmenter, identity = model_for(protocol.model, device)
-    plan = plan_run(plate, out, protocol=protocol, segmenter=identity, options=options)
+    plan = plan.with_segmenter(identity)
     if options.workers == 0:
         options = replace(options, workers=choose_workers(plan, available_cores()))
     reporter.detail(f"model {identity}, {options.workers} workers")

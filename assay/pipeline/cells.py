@@ -45,7 +45,10 @@ def link_field(plan: FieldPlan) -> None:
         return
     started = time.perf_counter()
     masked = mask_frames(
-        read_field_quality(plan), missing_frames=plan.missing_frames, channel_names=plan.channel_names
+        read_field_quality(plan),
+        missing_frames=plan.missing_frames,
+        channel_names=plan.channel_names,
+        steady_channels=plan.steady_channels(),
     )
     measures = {role: read_field_measures(plan, role, masked) for role in CELL_ROLES}
     n_frames = plan.shape[0]

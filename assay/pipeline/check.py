@@ -88,7 +88,7 @@ def _light(plate: Plate, place: FieldId, protocol: Protocol | None) -> list[str]
         quality = concatenate([measure_frame(stack.read([frame])[0], frame=frame) for frame in chosen])
     except AssayError as error:
         return [str(error)]
-    masked = mask_frames(quality, channel_names=stack.channel_names)
+    masked = mask_frames(quality, channel_names=stack.channel_names, steady_channels=())
     if len(masked) < len(chosen):
         return []
     return [

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +49,12 @@ class FieldPlan:
         """(first, last + 1) of each run of frames."""
         n = self.shape[0]
         return [(first, min(first + self.run_frames, n)) for first in range(0, n, self.run_frames)]
+
+    def steady_channels(self) -> tuple[int, ...]:
+        """Channels that show cells all the time; the death dye is dark until cells die."""
+        return tuple(
+            channel for role, channels in self.roles.items() if role != "death" for channel in channels
+        )
 
     def preview_channels(self) -> tuple[str, ...]:
         """One channel per role, for the small preview beside the label images."""
@@ -111,6 +117,11 @@ class RunPlan:
     all_fields: tuple[FieldPlan, ...]  # of the plate, as far as they can be run
     wells: tuple[str, ...] = ()  # only these are asked for; empty for all
     refused: Mapping[FieldId, str] = field(default_factory=dict)
+
+    def with_segmenter(self, identity: Mapping[str, str]) -> "RunPlan":
+        """The same with the model's identity, on which every label depends."""
+        fields = tuple(replace(plan, segmenter=dict(identity)) for plan in self.all_fields)
+        return replace(self, all_fields=fields)
 
     @property
     def fields(self) -> tuple[FieldPlan, ...]:

@@ -139,7 +139,7 @@ def _field_row(field: FieldPlan) -> dict[str, Any]:
     image_um2 = height * width * field.calibration.pixel_area_um2
     facts = FieldFacts(
         has_effector_channel="effector" in field.roles,
-        steady_channels=tuple(c for role, cs in sorted(field.roles.items()) if role != "death" for c in cs),
+        steady_channels=field.steady_channels(),
         n_targets=len(targets) / n_usable if n_usable else np.nan,
         n_effectors=len(effectors) / n_usable if n_usable else np.nan,
         target_area_um2=_median_area(targets),

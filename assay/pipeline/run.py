@@ -45,13 +45,14 @@ class Progress(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunOptions:
-    """How a run is carried out; nothing here changes any number."""
+    """How a run is carried out; nothing here changes any number but `redo`."""
 
     workers: int = 1
     wells: tuple[str, ...] = ()  # only these; empty for all
     part: tuple[int, int] = (1, 1)  # (I, N): this process does the I-th of N disjoint parts of the fields
     shards_per_task: int = 1
     batch_frames: int | None = None
+    redo: bool = False  # let a protocol that sees the images otherwise replace what is there
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,10 +95,11 @@ def plan_run(
     results: Path,
     *,
     protocol: AssayProtocol,
-    segmenter: Mapping[str, str],
     options: RunOptions,
 ) -> RunPlan:
     """Look at every field's metadata and cut the work; nothing is computed and nothing written.
+
+    Give the plan its model before running it: `plan_run(...).with_segmenter(identity)`.
 
     Raises:
         AssayError: The plate cannot be read, or none of the fields that are asked for can be run.
@@ -125,7 +127,7 @@ def plan_run(
                     identity=opened.field_identity(place),
                     run_frames=options.shards_per_task * label_shard_frames(stack.shape),
                     protocol=protocol,
-                    segmenter=dict(segmenter),
+                    segmenter={},
                 )
             )
         except AssayError as error:
@@ -184,6 +186,8 @@ def run_plate(
     )
     number, of = options.part
     with results.lock(f"part-{number}-of-{of}" if of > 1 else "run"):
+        if not options.redo:
+            _require_same_images(plan.protocol, results)
         results.write_protocol(plan.protocol.to_toml())
         write_expected(plan, results)
         make_label_images(plan, results)
@@ -202,6 +206,29 @@ def run_plate(
         return RunOutcome(plan=plan, failed=failed, complete=True, report=report)
 
 
+def _require_same_images(protocol: AssayProtocol, results: Results) -> None:
+    """Refuse a protocol under which every pixel would be looked at again; a threshold may change.
+
+    Raises:
+        ResultsError: Channels, model, pixel size or the treatment of missing chunks changed.
+    """
+    if not results.protocol_file.is_file():
+        return
+    before = read_protocol(results.protocol_file)
+    now_then = {
+        "[channels]": (dict(protocol.channels), dict(before.channels)),
+        "[model]": (protocol.model, before.model),
+        "[calibration] pixel_um": (protocol.calibration.pixel_um, before.calibration.pixel_um),
+        "[input]": (protocol.input, before.input),
+    }
+    for section, (now, then) in now_then.items():
+        if now != then:
+            raise ResultsError(
+                f"{results.path} holds results of another protocol: {section} was {then}, is {now}. All of it would "
+                "be done again. Choose another folder for --out, or say --redo to replace what is there."
+            )
+
+
 def report_again(results: Path, *, tables_only: bool, for_print: bool, progress: Progress) -> Path:
     """Make tables and report again from the events that are there; nothing is segmented or tracked.
 
@@ -216,9 +243,8 @@ def report_again(results: Path, *, tables_only: bool, for_print: bool, progress:
         Path(opened.plate_path),
         results,
         protocol=read_protocol(opened.protocol_file),
-        segmenter=provenance["model"],
         options=RunOptions(wells=tuple(provenance["wells"])),
-    )
+    ).with_segmenter(provenance["model"])
     failed = {FieldId(well, field): reason for well, field, reason in provenance["failed"]}
     with opened.lock():
         progress.begin("tables" if tables_only else "report", 1)

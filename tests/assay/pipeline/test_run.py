@@ -50,7 +50,7 @@ def run(
 ) -> tuple[RunOutcome, Silent]:
     protocol, options, progress = protocol or parse_protocol(PROTOCOL), options or RunOptions(), Silent()
     identity = make().identity
-    plan = plan_run(plate, out, protocol=protocol, segmenter=identity, options=options)
+    plan = plan_run(plate, out, protocol=protocol, options=options).with_segmenter(identity)
     outcome = run_plate(
         plan,
         make_segmenter=make_segmenter,
@@ -206,6 +206,18 @@ def test_results_of_another_plate_are_refused(undisturbed: Path, tmp_path: Path)
     other = write_small_plate(tmp_path / "other.zarr", {"B02": film(4)})
     with pytest.raises(ResultsError, match="holds the results of another plate"):
         run(other, undisturbed)
+
+
+def test_results_of_a_protocol_with_other_channels_are_kept_unless_redone(plate: Path, tmp_path: Path):
+    out = tmp_path / "results"
+    run(plate, out, options=RunOptions(wells=("C02",)))
+    before = digest(out)
+    other = parse_protocol(PROTOCOL.replace('death = "PI"', 'brightfield = "PI"'))
+    with pytest.raises(ResultsError, match=r"holds results of another protocol: \[channels\] was .* --redo"):
+        run(plate, out, protocol=other, options=RunOptions(wells=("C02",)))
+    assert digest(out) == before
+    run(plate, out, protocol=other, options=RunOptions(wells=("C02",), redo=True))
+    assert digest(out) != before
 
 
 def test_an_unknown_channel_stops_before_anything_is_written(plate: Path, tmp_path: Path):

@@ -326,7 +326,7 @@ def _flat(values: Mapping[str, Any], before: str = "") -> list[tuple[str, str]]:
         name = f"{before}{str(key).replace('_', ' ')}"
         if isinstance(value, Mapping):
             nested = [entry for entry in value.values() if isinstance(entry, Mapping | list | tuple)]
-            if len(value) > _SHOWN_IN_LIST and len(nested) == len(value):
+            if len(value) > 2 and len(nested) == len(value):  # a list of things, not a group of facts
                 lines.append((name, f"{len(value)} entries, in provenance.json"))
             else:
                 lines += _flat(value, f"{name} · ")

@@ -79,7 +79,7 @@ def run_job(
     protocol = replace(protocol, model=replace(protocol.model, name=model))
     make_segmenter, identity = model_for(protocol.model, device)
     options = RunOptions(workers=workers)
-    plan = plan_run(plate, out, protocol=protocol, segmenter=identity, options=options)
+    plan = plan_run(plate, out, protocol=protocol, options=options).with_segmenter(identity)
     loaded, spent = time.perf_counter(), processor_s()
     with network_clock() as network:
         run_plate(

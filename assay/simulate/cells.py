@@ -5,6 +5,7 @@ field; times are minutes since frame 0, `inf` where something never happens.
 """
 
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -140,51 +141,60 @@ def _draw(
     bumps: Floats,
     birth_min: float,
 ) -> Cells:
+    looks = _draw_looks(n, rng, radius_um, radius_cv)
+    looks |= {"mode_amplitude": amplitude, "bump_amplitude": bumps}
+    return Cells(**looks, **_draw_life(n, scenario, rng, birth_min))
+
+
+def _draw_looks(n: int, rng: np.random.Generator, radius_um: float, radius_cv: float) -> dict[str, Any]:
+    return {
+        "radius_um": radius_um * np.exp(rng.normal(0, radius_cv, n).clip(-2.2 * radius_cv, 1.9 * radius_cv)),
+        "shape_norm": np.ones(n),
+        "mode_phase": rng.uniform(0, 2 * np.pi, (n, 6)),
+        "mode_rate": np.zeros((n, 6)),
+        "bump_angle": rng.uniform(0, 2 * np.pi, (n, N_BUMPS)),
+        "bump_sharpness": np.exp(rng.uniform(np.log(5), np.log(40), (n, N_BUMPS))),
+        "bump_phase": rng.uniform(0, 2 * np.pi, (n, N_BUMPS)),
+        "bump_rate": np.zeros((n, N_BUMPS)),
+        "log_stretch": np.zeros(n),
+        "nucleus_um": np.ones(n),
+        "nucleus_aspect": np.exp(np.abs(rng.normal(0, 0.14, n))),
+        "nucleus_shift": rng.normal(0, 0.09, (n, 2)) * radius_um,
+        "texture_at": rng.integers(0, 1 << 16, (n, 2)),
+        "brightness": np.exp(rng.normal(0, 1, (n, 5)) * np.array([0.32, 0.38, 0.2, 0.3, 0.12])),
+        "rounded_size": np.ones(n),
+    }
+
+
+def _draw_life(n: int, scenario: Scenario, rng: np.random.Generator, birth_min: float) -> dict[str, Any]:
     height, width = world_um(scenario)
     never = np.full(n, NEVER)
-    return Cells(
-        radius_um=radius_um * np.exp(rng.normal(0, radius_cv, n).clip(-2.2 * radius_cv, 1.9 * radius_cv)),
-        shape_norm=np.ones(n),
-        mode_amplitude=amplitude,
-        mode_phase=rng.uniform(0, 2 * np.pi, (n, 6)),
-        mode_rate=np.zeros((n, 6)),
-        bump_amplitude=bumps,
-        bump_angle=rng.uniform(0, 2 * np.pi, (n, N_BUMPS)),
-        bump_sharpness=np.exp(rng.uniform(np.log(5), np.log(40), (n, N_BUMPS))),
-        bump_phase=rng.uniform(0, 2 * np.pi, (n, N_BUMPS)),
-        bump_rate=np.zeros((n, N_BUMPS)),
-        log_stretch=np.zeros(n),
-        nucleus_um=np.ones(n),
-        nucleus_aspect=np.exp(np.abs(rng.normal(0, 0.14, n))),
-        nucleus_shift=rng.normal(0, 0.09, (n, 2)) * radius_um,
-        texture_at=rng.integers(0, 1 << 16, (n, 2)),
-        brightness=np.exp(rng.normal(0, 1, (n, 5)) * np.array([0.32, 0.38, 0.2, 0.3, 0.12])),
-        rounded_size=np.ones(n),
-        y_um=rng.uniform(0, height, n),
-        x_um=rng.uniform(0, width, n),
-        angle=rng.uniform(0, 2 * np.pi, n),
-        heading=rng.uniform(0, 2 * np.pi, n),
-        speed_um_per_min=np.zeros(n),
-        hits_per_min=np.zeros(n),
-        birth_min=np.full(n, birth_min),
-        commit_min=never.copy(),
-        onset_min=never.copy(),
-        dye_rise_min=rng.uniform(*scenario.kill.dye_rise_min, n),
-        dye_level=np.exp(rng.normal(0, 0.35, n)),
-        death_size=rng.uniform(0.72, 0.86, n),
-        necrotic=rng.random(n) < scenario.kill.necrotic_fraction,
-        gone_min=never.copy(),
-        mitosis_min=never.copy(),
-        mitosis_end_min=never.copy(),
-        parent=np.full(n, -1),
-        daughter_growth=np.ones(n),
-        bound_to=np.full(n, -1),
-        bound_since_min=never.copy(),
-        bound_until_min=never.copy(),
-        bound_angle=np.zeros(n),
-        bound_depth=np.zeros(n),
-        rest_until_min=np.full(n, -NEVER),
-    )
+    return {
+        "y_um": rng.uniform(0, height, n),
+        "x_um": rng.uniform(0, width, n),
+        "angle": rng.uniform(0, 2 * np.pi, n),
+        "heading": rng.uniform(0, 2 * np.pi, n),
+        "speed_um_per_min": np.zeros(n),
+        "hits_per_min": np.zeros(n),
+        "birth_min": np.full(n, birth_min),
+        "commit_min": never.copy(),
+        "onset_min": never.copy(),
+        "dye_rise_min": rng.uniform(*scenario.kill.dye_rise_min, n),
+        "dye_level": np.exp(rng.normal(0, 0.35, n)),
+        "death_size": rng.uniform(0.72, 0.86, n),
+        "necrotic": rng.random(n) < scenario.kill.necrotic_fraction,
+        "gone_min": never.copy(),
+        "mitosis_min": never.copy(),
+        "mitosis_end_min": never.copy(),
+        "parent": np.full(n, -1),
+        "daughter_growth": np.ones(n),
+        "bound_to": np.full(n, -1),
+        "bound_since_min": never.copy(),
+        "bound_until_min": never.copy(),
+        "bound_angle": np.zeros(n),
+        "bound_depth": np.zeros(n),
+        "rest_until_min": np.full(n, -NEVER),
+    }
 
 
 def world_um(scenario: Scenario) -> tuple[float, float]:

@@ -129,7 +129,7 @@ def _dye(scene: Scene, role: ChannelRole, specks: tuple[Pixels, Pixels]) -> Pixe
         packed = _table(t_amp * (1 + 0.7 * scene.target_looks.condensed))[t.owner]
         faint = _table(0.12 * e_amp)[e.owner]
         return (
-            packed * t.nucleus * (1 + np.float32(0.1) * t.cloud + np.float32(0.07) * t.grain)
+            packed * t.nucleus * (1 + np.float32(0.15) * t.cloud + np.float32(0.12) * t.grain)
             + faint * e.nucleus
         )
     # the death dye: nearly dark in the living, nucleus and body bright in the dead

@@ -129,22 +129,23 @@ def _fill(
         ((u - np.float32(shift[1])) / np.float32(aspect)) ** 2
         + ((v - np.float32(shift[0])) * np.float32(aspect)) ** 2
     ) / np.float32(nucleus_um**2)
-    fine, coarse = texture_tiles()
-    ty = ((v + np.float32(500)) * np.float32(1 / _TEXTURE_UM)).astype(np.int32) + np.int32(
-        cells.texture_at[row, 0]
-    )
-    tx = ((u + np.float32(500)) * np.float32(1 / _TEXTURE_UM)).astype(np.int32) + np.int32(
-        cells.texture_at[row, 1]
-    )
-    ty &= _TEXTURE - 1
-    tx &= _TEXTURE - 1
-    cloud = coarse[ty, tx]
+    grain, cloud = _texture(u, v, cells.texture_at[row])
     canvas.owner[at][wins] = i + 1
     canvas.depth[at][wins] = depth
     canvas.height[at][wins] = height
     canvas.nucleus[at][wins] = np.clip((_ONE - near - np.float32(0.12) * cloud) * np.float32(4), 0, 1)
-    canvas.grain[at][wins] = fine[ty, tx]
+    canvas.grain[at][wins] = grain
     canvas.cloud[at][wins] = cloud
+
+
+def _texture(u: Pixels, v: Pixels, start: NDArray[np.int64]) -> tuple[Pixels, Pixels]:
+    """Fine and coarse texture at places in the cell's own frame; it moves and turns with the cell."""
+    fine, coarse = texture_tiles()
+    ty = ((v + np.float32(500)) * np.float32(1 / _TEXTURE_UM)).astype(np.int32) + np.int32(start[0])
+    tx = ((u + np.float32(500)) * np.float32(1 / _TEXTURE_UM)).astype(np.int32) + np.int32(start[1])
+    ty &= _TEXTURE - 1
+    tx &= _TEXTURE - 1
+    return fine[ty, tx], coarse[ty, tx]
 
 
 def _window(

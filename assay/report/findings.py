@@ -59,7 +59,7 @@ def headline(tables: Mapping[str, Table]) -> list[str]:
 
 
 def control_note(tables: Mapping[str, Table]) -> str | None:
-    """What cannot be said for want of a control."""
+    """What cannot be said for want of a control, and controls that are to be doubted."""
     if is_without_events(tables):
         return None
     kinds = {well["kind"] for well in rows(tables.get("wells")) if well["status"] == "ok"}
@@ -74,7 +74,32 @@ def control_note(tables: Mapping[str, Table]) -> str | None:
             "There are no usable target-only wells, so the death of targets by themselves is not known and no "
             "cytolysis in percent is given."
         )
-    return " ".join(missing) or None
+    return " ".join([*missing, *_doubtful_controls(tables)]) or None
+
+
+def _doubtful_controls(tables: Mapping[str, Table]) -> list[str]:
+    """Control wells that do not look like what the protocol calls them."""
+    wells = [well for well in rows(tables.get("wells")) if well["status"] == "ok"]
+    found = []
+    for kind, strangers, word in (
+        ("target_only", "n_effectors", "effectors"),
+        ("effector_only", "n_targets", "targets"),
+    ):
+        own = "n_targets" if kind == "target_only" else "n_effectors"
+        named = [
+            f"{well['well']} ({number(well[strangers], 0)})"
+            for well in wells
+            if well["kind"] == kind
+            and is_known(well[strangers])
+            and is_known(well[own])
+            and float(well[strangers]) >= max(3.0, _STRANGERS * float(well[own]))
+        ]
+        if named:
+            found.append(
+                f"{word.capitalize()} were counted in wells that the protocol calls {KIND_WORDS[kind]}: "
+                f"{_together('', named)}. Check the plate map, and whether one dye shows in the other's channel."
+            )
+    return found
 
 
 def left_out(tables: Mapping[str, Table], protocol: Protocol) -> list[LeftOut]:
@@ -112,6 +137,7 @@ def left_out(tables: Mapping[str, Table], protocol: Protocol) -> list[LeftOut]:
     return sorted(entries, key=lambda entry: (_ORDER.index(entry.status), entry.what))
 
 
+_STRANGERS = 0.1  # share of cells that do not belong in a control well before it is doubted
 _SHOWN = 12  # names in one entry
 _ORDER = ("failed", "excluded", "missing", "unassigned", "masked")
 

@@ -139,6 +139,16 @@ def test_without_controls_the_page_says_what_cannot_be_said(cases):
     assert "no cytolysis in percent is given" in page.text
 
 
+def test_a_target_only_well_full_of_effectors_is_doubted(cases):
+    case = cases.six_wells()
+    assert "Check the plate map" not in Page(render(case)).text
+    case.tables["wells"]["n_effectors"][4:] = [38.0, 5.0]  # of 80 and 91 targets
+    expected = (
+        "Effectors were counted in wells that the protocol calls targets only: B06 (38). Check the plate map"
+    )
+    assert expected in Page(render(case)).text
+
+
 def test_what_was_left_out_is_said_once_with_its_reason(cases):
     page = Page(render(cases.six_wells()))
     assert [

@@ -8,13 +8,13 @@ from numpy.typing import NDArray
 
 def half_image(frames: NDArray[Any]) -> NDArray[Any]:
     """Mean of every 2 x 2 pixels of (..., Y, X); an odd last row or column is repeated; whole numbers are rounded."""
-    odd = [(0, 0)] * (frames.ndim - 2) + [(0, size % 2) for size in frames.shape[-2:]]
-    even = np.pad(frames, odd, mode="edge") if any(extra for _, extra in odd) else frames
+    if frames.ndim > 2:  # one plane at a time: a shard as floats is several times its size
+        return np.stack([half_image(part) for part in frames])
+    even = np.pad(frames, [(0, size % 2) for size in frames.shape], mode="edge")
     wide: Any = even.astype(np.float64 if even.dtype.itemsize > 2 else np.float32)
-    mean = (wide[..., ::2, ::2] + wide[..., 1::2, ::2] + wide[..., ::2, 1::2] + wide[..., 1::2, 1::2]) / 4
-    half = mean if frames.dtype.kind == "f" else np.floor(mean + 0.5)
-    result: NDArray[Any] = half.astype(frames.dtype)
-    return result
+    mean = (wide[::2, ::2] + wide[1::2, ::2] + wide[::2, 1::2] + wide[1::2, 1::2]) / 4
+    half: NDArray[Any] = (mean if frames.dtype.kind == "f" else np.floor(mean + 0.5)).astype(frames.dtype)
+    return half
 
 
 def half_labels(frames: NDArray[Any]) -> NDArray[Any]:

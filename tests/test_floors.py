@@ -47,7 +47,6 @@ HOMES = {
     "dask_jobqueue": ("assay/execution.py",),
     "napari": ("napari_plugin/",),
     "qtpy": ("napari_plugin/widgets/",),
-    "matplotlib": ("assay/report/",),
     "jinja2": ("assay/report/",),
     "typer": ("assay/cli/",),
 }

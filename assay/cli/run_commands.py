@@ -172,11 +172,15 @@ def _show(outcome: Any, out: Path, reporter: Reporter) -> int:
 
 def _print_wells(results: Path) -> None:
     from assay.io.tables import read_table
-    from assay.report.console import well_table
+    from assay.report.console import summary_text, well_table, well_text
 
-    tables = {name: read_table(results / "tables", name) for name in ("wells", "fields")}
-    console = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
-    console.print(well_table(tables))
+    tables = {name: read_table(results / "tables", name) for name in ("wells", "conditions", "fields")}
+    typer.echo(summary_text(tables))
+    if sys.stdout.isatty():
+        console = Console(highlight=False)
+        console.print(well_table(tables, width=console.width))
+    else:
+        typer.echo(well_text(tables))
 
 
 def _provenance(started: datetime, identity: Any) -> dict[str, Any]:

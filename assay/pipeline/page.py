@@ -16,6 +16,7 @@ from assay.labels import CellRole
 from assay.pipeline.events_of import events_of, outcome_of, uncredited_in
 from assay.pipeline.pixels import open_stack
 from assay.pipeline.plan import FieldPlan, RunPlan
+from assay.protocol import Condition
 from assay.report.figures import IncidenceCurve
 from assay.report.film_strips import FilmStrip, film_strips
 from assay.report.page import write_report
@@ -59,7 +60,8 @@ def _curves(plan: RunPlan, fields: Sequence[FieldPlan], deaths: Table) -> list[I
     longest = max(f.calibration.minutes(f.shape[0] - 1) for f in films)
     times = np.linspace(0.0, longest, _CURVE_POINTS)
     curves = []
-    for condition in plan.protocol.conditions:
+    everything = Condition(name="all wells", wells=tuple(sorted({o.events.well for o in outcomes})))
+    for condition in plan.protocol.conditions or (everything,):
         wells = [[o for o in outcomes if o.events.well == well] for well in condition.wells]
         wells = [well for well in wells if well]
         if wells:

@@ -17,7 +17,7 @@ from assay.simulate.masks import MIN_VISIBLE_UM2, role_owner
 from assay.simulate.optics import Debris, Scene, draw_debris, expose
 from assay.simulate.paint import Canvas, paint
 from assay.simulate.scenario import Scenario, WellKind, for_kind
-from assay.simulate.shapes import Looks, looks_at
+from assay.simulate.shapes import Looks, looks_at, with_contours, without_contours
 from assay.simulate.truth import Sighting, TrueTracks, follow
 from assay.units import Calibration
 
@@ -80,7 +80,7 @@ class Film:
         self._moments: list[Moment] = []
         origins = self._stage()
         for frame, world in enumerate(simulate_world(self.scenario, seeded(seed, 1), n_frames)):
-            self._moments.append(moment_of(world, origins[frame]))
+            self._moments.append(_slim(moment_of(world, origins[frame])))
         self.target_cells: Cells = world.targets
         self.effector_cells: Cells = world.effectors
         self.true_kills: list[TrueKill] = world.kills
@@ -108,7 +108,7 @@ class Film:
 
     def images(self, frame: int) -> NDArray[np.uint16]:
         """Photograph one frame: (C, Y, X)."""
-        moment = self._moments[frame]
+        moment = self._moment(frame)
         targets, effectors = paint_moment(self.scenario, moment, self.target_cells, self.effector_cells)
         scene = Scene(
             targets=targets,
@@ -131,7 +131,8 @@ class Film:
     def tracks(self) -> dict[CellRole, TrueTracks]:
         """Who is seen when: the first use looks at the outlines of every frame."""
         sightings: dict[CellRole, list[Sighting]] = {role: [] for role in CELL_ROLES}
-        for moment in self._moments:
+        for frame in range(self.n_frames):
+            moment = self._moment(frame)
             for role in CELL_ROLES:
                 sightings[role].append(self._sighting(moment, role))
         return {
@@ -147,14 +148,24 @@ class Film:
 
     def truth(self, frame: int) -> TrueLabels:
         """True label images of one frame; the values are track ids."""
-        shown = {role: self._labels(frame, role) for role in CELL_ROLES}
+        moment = self._moment(frame)
+        shown = {role: self._labels(frame, moment, role) for role in CELL_ROLES}
         return TrueLabels(effectors=shown["effector"], targets=shown["target"])
 
-    def _labels(self, frame: int, role: CellRole) -> NDArray[np.uint32]:
-        looks = self._moments[frame].looks(role)
+    def _moment(self, frame: int) -> Moment:
+        """One frame with its outlines, which are not kept."""
+        kept = self._moments[frame]
+        return Moment(
+            targets=with_contours(self.target_cells, kept.targets),
+            effectors=with_contours(self.effector_cells, kept.effectors),
+            origin_um=kept.origin_um,
+        )
+
+    def _labels(self, frame: int, moment: Moment, role: CellRole) -> NDArray[np.uint32]:
+        looks = moment.looks(role)
         ids = self.tracks[role].ids[frame]
         table = np.array([0, *(ids.get(int(row), 0) for row in looks.row)], dtype=np.uint32)
-        result: NDArray[np.uint32] = table[self._owner(self._moments[frame], role)]
+        result: NDArray[np.uint32] = table[self._owner(moment, role)]
         return result
 
     def _owner(self, moment: Moment, role: CellRole) -> NDArray[np.int32]:
@@ -191,6 +202,14 @@ class Film:
         return [(float(y), float(x)) for y, x in places]
 
 
+def _slim(moment: Moment) -> Moment:
+    return Moment(
+        targets=without_contours(moment.targets),
+        effectors=without_contours(moment.effectors),
+        origin_um=moment.origin_um,
+    )
+
+
 def simulate_film(
     scenario: Scenario, *, seed: int, kind: WellKind = "sample", n_frames: int | None = None
 ) -> Film:
@@ -202,4 +221,4 @@ def simulate_film(
         kind: "sample", or a control: "mock" effectors never kill, "target_only" has none.
         n_frames: Length of the film; the scenario's own when None.
     """
-    return Film(scenario, seed=seed, kind=kind, n_frames=n_frames or scenario.n_frames)
+    return Film(scenario, seed=seed, kind=kind, n_frames=scenario.n_frames if n_frames is None else n_frames)

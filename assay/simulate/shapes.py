@@ -5,7 +5,7 @@ that reach out and retract, blebs while it dies, then a stretch along its axis. 
 "diamond" angle in 0..4, which needs no arctangent, so that pixels come out alike on every processor.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,7 @@ _BLEB_LOBES = (4, 5, 7)
 class Looks:
     """What the cells look like at one moment; rows as in the `Cells` they come from."""
 
+    time_min: float
     row: NDArray[np.int64]  # row in `Cells`
     y_um: Floats
     x_um: Floats
@@ -87,6 +88,7 @@ def looks_at(cells: Cells, rows: NDArray[np.int64], time_min: float) -> Looks:
     free_stretch = c.log_stretch[rows] * (1 - roundness) * np.where(bound, 0.4, 1.0)
     radius = c.radius_um[rows] * size
     return Looks(
+        time_min=time_min,
         row=rows,
         y_um=c.y_um[rows],
         x_um=c.x_um[rows],
@@ -101,6 +103,17 @@ def looks_at(cells: Cells, rows: NDArray[np.int64], time_min: float) -> Looks:
         radius_um=radius,
         contour_um=_contours(cells, rows, roundness, bleb, radius, time_min),
     )
+
+
+def without_contours(looks: Looks) -> Looks:
+    """The same without its largest part, for keeping every frame of a film."""
+    return replace(looks, contour_um=np.zeros((0, N_DIRECTIONS + 1)))
+
+
+def with_contours(cells: Cells, looks: Looks) -> Looks:
+    """Work the outlines out again; they come out the same."""
+    contour = _contours(cells, looks.row, looks.roundness, looks.bleb, looks.radius_um, looks.time_min)
+    return replace(looks, contour_um=contour)
 
 
 def _mitosis(cells: Cells, rows: NDArray[np.int64], time_min: float) -> tuple[Floats, Floats]:

@@ -15,8 +15,7 @@ viewer without the raw data.
     labels.write(field, "target", 0, track_ids[:step])              # (t, Y, X), whole shards
     labels.write_preview(field, 0, labels.shrink(field, images))    # images (t, C, Y, X) at full size
     files = labels.files_of(field, "target", 0)                     # for the ledger
-    labels.choose_windows()                                         # driver, at the end
-    labels.close()
+    labels.close()                                                  # driver, at the end
     labels = LabelPlate.open(results / "labels.zarr")               # workers, readers
     labels.read(field, "target", [0, 1])                            # (2, Y, X) uint32
 """
@@ -243,13 +242,17 @@ class LabelPlate:
         return files
 
     def close(self) -> None:
-        """Take the mark of an unfinished plate off; the ledger knows what was written."""
+        """Choose display windows and take the mark of an unfinished plate off; the ledger knows what was written."""
+        self.choose_windows()
         with disk_refusals("the label images", self.path):
             sync_disk(self.path)
             _update_block(self.path, {UNFINISHED: None})
 
     def choose_windows(self) -> None:
-        """Set the previews' display windows from what was written into them; the driver does this at the end."""
+        """Set the previews' display windows from what was written into them so far.
+
+        The driver does this at the end, where labels are written after `close`.
+        """
         channels: list[list[NDArray[Any]]] = []
         shown = [field for field in self.fields if self._shrink[field]]
         for field in spread(shown, WINDOW_FIELDS):

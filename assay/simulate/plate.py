@@ -97,7 +97,7 @@ def simulate_plate(
         progress: Is told about every frame.
 
     Raises:
-        ImageError: The plate or its truth exists already.
+        ImageError: The plate, its truth or its protocol exists already.
         ProtocolError: There is not one frame, or not one well, to make.
         StorageError: The disk refuses.
     """
@@ -107,8 +107,11 @@ def simulate_plate(
     if frames < 1 or not layout:
         raise ProtocolError(f"expected at least one frame and one well, got {frames} and {len(layout)}.")
     truth = truth_path(path)
-    if truth.exists():
-        raise ImageError(f"{truth} exists already. Choose another name for the plate, or delete it first.")
+    for there in (path, truth, path.with_suffix(".toml")):
+        if there.exists():
+            raise ImageError(
+                f"{there} exists already. Choose another name for the plate, or delete it first."
+            )
     kinds = {FieldId(w.well, field): w.kind for w in layout for field in range(fields_per_well)}
     if progress is not None:
         progress.begin("simulate", frames * len(kinds))

@@ -70,6 +70,13 @@ def test_a_plate_is_never_written_over_another(plate):
         simulate_plate(plate, scenario=SMALL, seed=5, wells=WELLS, n_frames=2)
 
 
+def test_a_plate_whose_name_is_taken_leaves_no_truth_behind(tmp_path):
+    (tmp_path / "mine.toml").write_text("")
+    with pytest.raises(ImageError, match="mine.toml exists already"):
+        simulate_plate(tmp_path / "mine.zarr", scenario=SMALL, seed=5, wells=WELLS, n_frames=2)
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.toml"]
+
+
 def test_a_film_of_no_frames_is_refused(tmp_path):
     with pytest.raises(ProtocolError, match="at least one frame"):
         simulate_plate(tmp_path / "none.zarr", scenario=SMALL, seed=5, wells=WELLS, n_frames=0)

@@ -72,7 +72,7 @@ def test_a_plate_is_never_written_over_another(plate):
 
 def test_a_plate_whose_name_is_taken_leaves_no_truth_behind(tmp_path):
     (tmp_path / "mine.toml").write_text("")
-    with pytest.raises(ImageError, match="mine.toml exists already"):
+    with pytest.raises(ImageError, match=r"mine\.toml exists already"):
         simulate_plate(tmp_path / "mine.zarr", scenario=SMALL, seed=5, wells=WELLS, n_frames=2)
     assert [path.name for path in tmp_path.iterdir()] == ["mine.toml"]
 

@@ -41,7 +41,8 @@ _EDGES_MIN = (0, 4, 8, 12, 18, 25, 35, 50, 70, 100, 140, 200, 280, 400, 560, 800
 _H0_DEATHS = 1.0  # the prior on h0 counts as so many deaths
 _KERNEL_DEATHS = 4.0  # the prior on theta counts as so many deaths, over all lags together
 _POTENCY_KILLS = 3.0  # the prior on a well's potency counts as so many kills
-_CONTROL_POTENCY = 0.1  # prior potency of a mock well's contacts
+_CONTROL_CHANCE = 0.5  # kills of a mock well that pass for chance
+_CONTROL_LEAST = 0.1
 _ROUNDS = 300
 _CLOSE = 1e-6
 
@@ -70,7 +71,7 @@ class LagModel:
     h0_deaths: float  # deaths the spontaneous hazard rests on, prior included
     kill_deaths: float  # deaths the kernel rests on, prior included
     potency: Mapping[str, float]  # well -> its contacts' strength compared with the plate's
-    potency_kills: Mapping[str, float]  # well -> kills that strength rests on, prior included
+    potency_kills: Mapping[str, float]  # well -> how many kills, seen without others, would tell it as well
     has_controls: bool
 
     def kernel(self, lags_min: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -165,10 +166,7 @@ def fit_lag_model(
     potency = dict(fitted.potency)
     for well in sorted(control):
         potency[well] = _own_potency(evidence[well], fitted)
-    rests_on = {
-        well: potency[well] * (_POTENCY_KILLS + float(evidence[well].exposure @ fitted.theta))
-        for well in wells
-    }
+    rests_on = {well: _rests_on(evidence[well], fitted, potency[well]) for well in wells}
     return LagModel(
         edges_min=tuple(float(edge) for edge in edges),
         kernel_per_min2=tuple(float(step) for step in fitted.theta),
@@ -236,20 +234,31 @@ def _fit(
     return now
 
 
-def _potency(caused: float, expected: float, *, prior: float = 1.0) -> float:
-    return (prior * _POTENCY_KILLS + caused) / (_POTENCY_KILLS + expected)
+def _potency(caused: float, expected: float) -> float:
+    return (_POTENCY_KILLS + caused) / (_POTENCY_KILLS + expected)
 
 
 def _own_potency(evidence: _Evidence, fitted: _Hazards) -> float:
-    """Potency of a well that the fit took for a control: how far its contacts kill after all."""
+    """Potency of a well that the fit took for a control: how far its contacts kill after all.
+
+    The mode of the posterior under a gamma prior that is highest at 0: what may be chance counts as chance.
+    """
     expected = float(evidence.exposure @ fitted.theta)
     potency = 1.0
     for _ in range(_ROUNDS):
         by_lag, _alone = _expect(evidence, fitted.theta * potency, fitted.h0)
-        before, potency = potency, _potency(float(by_lag.sum()), expected, prior=_CONTROL_POTENCY)
+        excess = max(float(by_lag.sum()) - _CONTROL_CHANCE, _CONTROL_LEAST)
+        before, potency = potency, excess / (_POTENCY_KILLS + expected)
         if abs(potency - before) <= _CLOSE * before:
             break
     return potency
+
+
+def _rests_on(evidence: _Evidence, fitted: _Hazards, potency: float) -> float:
+    """Few kills among many spontaneous deaths tell a potency badly: (kills / error)^2, the error being Poisson."""
+    by_lag, alone = _expect(evidence, fitted.theta * potency, fitted.h0)
+    kills = float(by_lag.sum())
+    return kills**2 / max(kills + alone, 1e-9) + _CONTROL_CHANCE
 
 
 def _expect(evidence: _Evidence, theta: NDArray[np.float64], h0: float) -> tuple[NDArray[np.float64], float]:

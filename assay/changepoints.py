@@ -14,6 +14,8 @@ STUDENT_NU = 4.0
 
 _LEVELS = 28
 _AMPLITUDES = 10
+_WEAK_AMPLITUDES = 4
+_MOST_OF_WEAK = 0.6  # of the least that counts
 _LOWEST_LEVEL = 0.4  # in noise units; a mean below it is the resting level
 
 
@@ -22,12 +24,13 @@ class ChangeEvidence:
     """Log Bayes factors of one kind of trace, each against "rests all the time".
 
     `onset[n, f]`: rises for good, frame f being the first at or after the onset. `passing[n]`: rises and comes
-    back. `before[n]`: had risen before it was first seen.
+    back. `before[n]`: had risen before it was first seen. `weak[n]`: rises for good, but by less than counts.
     """
 
     onset: NDArray[np.float64]  # (N, T)
     passing: NDArray[np.float64]  # (N,)
     before: NDArray[np.float64]  # (N,)
+    weak: NDArray[np.float64]  # (N,)
 
 
 def change_evidence(
@@ -64,6 +67,29 @@ def change_evidence(
     resting = _log_student(values, 0.0, 1.0)
     gains = np.stack([(_log_student(values, m, np.hypot(1.0, spread * m)) - resting) * scale for m in levels])
     amplitudes = np.geomspace(smallest, highest, _AMPLITUDES)
+    onset, after = _rises(values, gains, resting, scale, levels, amplitudes, rises_frames, spread)
+    before = np.logaddexp.reduce(after[:, :, 0], axis=0) - np.log(len(amplitudes))
+    below = np.geomspace(0.5, max(_MOST_OF_WEAK * smallest, 0.6), _WEAK_AMPLITUDES)
+    weak, _ = _rises(values, gains, resting, scale, levels, below, rises_frames, spread)
+    return ChangeEvidence(
+        onset=onset,
+        passing=_passing(gains, levels, passing_frames),
+        before=before,
+        weak=np.logaddexp.reduce(weak, axis=1) - np.log(values.shape[1]),
+    )
+
+
+def _rises(
+    values: NDArray[np.float64],
+    gains: NDArray[np.float64],
+    resting: NDArray[np.float64],
+    scale: NDArray[np.float64],
+    levels: NDArray[np.float64],
+    amplitudes: NDArray[np.float64],
+    rises_frames: Sequence[float],
+    spread: float,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Evidence for a lasting rise by any of the amplitudes, (N, T), and for having risen long ago, (A, N, T)."""
     # long after the onset a dead cell may fade: only "far from rest" is asked then
     late = np.stack(
         [(_log_student(values, 0.8 * a, np.hypot(1.0, 2 * spread * a)) - resting) * scale for a in amplitudes]
@@ -73,9 +99,7 @@ def change_evidence(
     for rise in rises_frames:
         for number, amplitude in enumerate(amplitudes):
             onset = np.logaddexp(onset, _one_rise(gains, after[number], levels, amplitude, rise))
-    onset -= np.log(len(rises_frames) * len(amplitudes))
-    before = np.logaddexp.reduce(after[:, :, 0], axis=0) - np.log(len(amplitudes))
-    return ChangeEvidence(onset=onset, passing=_passing(gains, levels, passing_frames), before=before)
+    return onset - np.log(len(rises_frames) * len(amplitudes)), after
 
 
 def _log_student(values: NDArray[np.float64], mean: float, scale: float) -> NDArray[np.float64]:

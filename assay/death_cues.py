@@ -231,4 +231,5 @@ def _evidence(
         onset=np.concatenate([part.onset for part in parts]),
         passing=np.concatenate([part.passing for part in parts]),
         before=np.concatenate([part.before for part in parts]),
+        weak=np.concatenate([part.weak for part in parts]),
     )

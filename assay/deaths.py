@@ -21,6 +21,7 @@ FEWEST_FRAMES = 3
 
 _SILENT = 0.03  # prior share of deaths that the dye does not show
 _PASSING = 0.03  # prior share of cells whose dye rises and goes back (blush, an effector on top)
+_WEAK = 0.1  # prior share of cells that change for good, but by less than a death does (glow, drift)
 _BEFORE = 0.05  # prior share of cells that were dead when first seen
 _DIVIDING = 0.002  # what remains of a death's odds when the cell divides later
 _CUE_WINDOW_MIN = 60.0  # other cues may lead or follow the onset by this
@@ -143,6 +144,7 @@ def _weigh(
         primary, supports = supports[0], supports[1:]
     evidence = primary.evidence
     rest = np.logaddexp(0.0, np.log(_PASSING) + evidence.passing)
+    rest = np.logaddexp(rest, np.log(_WEAK) + evidence.weak)
     lasting = evidence.onset
     if dyes:
         rest = np.logaddexp(rest, np.log(_BEFORE) + evidence.before)
@@ -180,6 +182,7 @@ def _strongest(cues: Sequence[Cue]) -> Cue:
         onset=np.stack([cue.evidence.onset for cue in cues])[best, rows],
         passing=np.stack([cue.evidence.passing for cue in cues])[best, rows],
         before=np.stack([cue.evidence.before for cue in cues])[best, rows],
+        weak=np.stack([cue.evidence.weak for cue in cues])[best, rows],
     )
     raised = np.asarray(np.stack([cue.starts_raised for cue in cues]).any(axis=0))
     return replace(cues[0], evidence=evidence, starts_raised=raised)

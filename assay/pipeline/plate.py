@@ -42,7 +42,10 @@ def write_result_tables(plan: RunPlan, results: Results, failed: Mapping[FieldId
     usable = {(row["well"], row["field"]) for row in rows if row["status"] == "ok"}
     counted = [field for field in fields if (field.field.well, field.field.field) in usable]
     events = [events_of(plan, field) for field in counted]
-    model = fit_lag_model(events, max_lag_min=plan.protocol.kill.max_lag_min)
+    films = [
+        of for of in events if of.n_frames > 1
+    ]  # a single frame has no events, and no interval to time them
+    model = fit_lag_model(films, max_lag_min=plan.protocol.kill.max_lag_min)
     credits = [credit_kills(of, model) for of in events]
     outcomes = [
         outcome_of(field, of, uncredited)

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from assay.errors import AssayError, ResultsError
 from assay.execution import Engine, Task, open_engine
 from assay.io.ledger import Ledger
-from assay.io.ome_zarr import MissingChunks, open_plate
+from assay.io.ome_zarr import LabelPlate, MissingChunks, open_plate
 from assay.io.results import Results
 from assay.pipeline.cells import find_events, link_field, write_labels
 from assay.pipeline.label_images import label_shard_frames, make_label_images
@@ -199,6 +199,7 @@ def run_plate(
             return RunOutcome(plan=plan, failed=failed, complete=False)
         progress.begin("wells and report", 2)
         write_result_tables(plan, results, failed)
+        LabelPlate.open(results.labels).choose_windows()
         progress.advance()
         results.write_provenance({**provenance, **_record(plan, failed)})
         report = write_page(plan, results, failed)

@@ -212,7 +212,7 @@ def test_results_of_a_protocol_with_other_channels_are_kept_unless_redone(plate:
     out = tmp_path / "results"
     run(plate, out, options=RunOptions(wells=("C02",)))
     before = digest(out)
-    other = parse_protocol(PROTOCOL.replace('death = "PI"', 'brightfield = "PI"'))
+    other = parse_protocol(PROTOCOL.replace('target = "GFP"\ndeath = "PI"', 'target = "PI"\ndeath = "GFP"'))
     with pytest.raises(ResultsError, match=r"holds results of another protocol: \[channels\] was .* --redo"):
         run(plate, out, protocol=other, options=RunOptions(wells=("C02",)))
     assert digest(out) == before

@@ -46,7 +46,7 @@ def write_result_tables(plan: RunPlan, results: Results, failed: Mapping[FieldId
         of for of in events if of.n_frames > 1
     ]  # a single frame has no events, and no interval to time them
     model = fit_lag_model(films, max_lag_min=plan.protocol.kill.max_lag_min)
-    credits = [credit_kills(of, model) for of in events]
+    credits = [credit_kills(of, model) if of.n_frames > 1 else ([], {}) for of in events]
     outcomes = [
         outcome_of(field, of, uncredited)
         for field, of, (_, uncredited) in zip(counted, events, credits, strict=True)

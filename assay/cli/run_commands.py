@@ -177,8 +177,7 @@ def _print_wells(results: Path) -> None:
     tables = {name: read_table(results / "tables", name) for name in ("wells", "conditions", "fields")}
     typer.echo(summary_text(tables))
     if sys.stdout.isatty():
-        console = Console(highlight=False)
-        console.print(well_table(tables, width=console.width))
+        Console(highlight=False).print(well_table(tables))
     else:
         typer.echo(well_text(tables))
 

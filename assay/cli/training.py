@@ -9,13 +9,15 @@ from assay.brightness import measure_brightness, role_slots
 from assay.cli.progress import Reporter
 from assay.errors import ModelError
 from assay.labels import ChannelRole
-from assay.simulate.tiles import training_frame
+from assay.simulate.tiles import training_frames
 from models.training.dataset import TrainingFrame, cache_tiles
+from models.training.rescale import at_model_scale
 from models.training.train import TrainingSettings, train
 
 FIRST_TRAINING_SEED = 1_000_000
 """Films with smaller seeds are for scoring: no model ever learns from them."""
 
+_TILE_UM = 208.0  # 320 px at the model's size, so that crops of 256 px differ
 _DATA = "simulated frames of killassay, seeds from {seed}"
 _LICENCE = "BSD-3-Clause"
 
@@ -33,10 +35,8 @@ def train_on_simulated_films(
             f"--seed {seed}: seeds below {FIRST_TRAINING_SEED} are kept for scoring. Give one of at least that."
         )
     tiles = out / "tiles"
-    tiles.mkdir(parents=True, exist_ok=True)
-    done = len(list(tiles.glob("*.npz")))
-    progress.begin("render tiles", n_tiles, min(done, n_tiles))
-    for _ in cache_tiles(_frames(done, n_tiles, seed), tiles):
+    progress.begin("render tiles", n_tiles)
+    for _ in cache_tiles(_tiles(n_tiles, seed), tiles, prefix=f"seed{seed}_"):
         progress.advance()
     card = out / f"{out.name}.json"
     progress.say(f"training for {minutes:g} min")
@@ -51,17 +51,12 @@ def train_on_simulated_films(
     return card
 
 
-def _frames(first: int, end: int, seed: int) -> Iterator[TrainingFrame]:
-    for index in range(first, end):
-        frame = training_frame(index, seed=seed)
-        roles: dict[ChannelRole, tuple[int, ...]] = {}
+def _tiles(n: int, seed: int) -> Iterator[TrainingFrame]:
+    """Simulated frames as the network sees them: by role, on its brightness scale, at its pixel size."""
+    for frame in training_frames(n, seed=seed, tile_um=_TILE_UM):
+        roles: dict[ChannelRole, list[int]] = {}
         for channel, role in enumerate(frame.roles):
-            roles[role] = (*roles.get(role, ()), channel)
+            roles.setdefault(role, []).append(channel)
         slots, present = role_slots(frame.images[None], measure_brightness([frame.images]), roles)
-        yield TrainingFrame(
-            slots=slots[0],
-            present=np.array(present),
-            effectors=frame.effectors.astype(np.int32),
-            targets=frame.targets.astype(np.int32),
-            pixel_um=frame.pixel_um,
-        )
+        labels = (frame.effectors.astype(np.int32), frame.targets.astype(np.int32))
+        yield at_model_scale((slots[0], np.array(present), *labels), pixel_um=frame.pixel_um)

@@ -23,11 +23,13 @@ from models.training.checkpoint import load_checkpoint, save_checkpoint
 from models.training.dataset import TileFolder
 from models.training.initial import fresh_network
 from models.training.loss import map_loss
+from models.training.optimizer import AdamW
 from models.weights import ModelCard, save_model
 
 PIXEL_UM = 0.65
 _LOG_EVERY, _SAVE_EVERY = 50, 250  # steps
 _WARM_UP = 100  # steps
+_CLIP_NORM = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,9 +123,7 @@ class _Session:
         )
         network = fresh_network(architecture, seed=settings.seed).to(device)
         self.network: SegmentationNet = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.optimizer = torch.optim.AdamW(
-            self.network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
-        )
+        self.optimizer = AdamW(self.network, weight_decay=settings.weight_decay)
         self.step = 0
         self._began, self._earlier_s = time.monotonic(), 0.0
 
@@ -143,17 +143,13 @@ class _Session:
     def learn(self, folder: TileFolder) -> float:
         """One step; gives its loss."""
         rate = 0.5 * (1 + np.cos(np.pi * min(1.0, self.progress()))) * min(1.0, (self.step + 1) / _WARM_UP)
-        for group in self.optimizer.param_groups:
-            group["lr"] = max(rate, 1e-3) * self.settings.learning_rate
         planes, truth, weight = self._batch(folder)
         self.network.train()
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
             maps = self.network(planes)
         loss = map_loss(maps, truth, weight)
-        self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(self.network.parameters(), 5.0)
-        self.optimizer.step()
+        self.optimizer.step(rate=max(rate, 1e-3) * self.settings.learning_rate, clip_norm=_CLIP_NORM)
         self.step += 1
         return loss.item()
 

@@ -89,9 +89,7 @@ def test_a_plateau_of_equal_heat_is_one_seed():
     labels = discs((30, 30), (15, 15, 6))
     maps = maps_of(labels)
     flat = np.where(maps.heat > 0.5, np.float32(0.9), maps.heat)
-    plateau = RoleMaps(
-        foreground=maps.foreground, heat=flat, offset_y=maps.offset_y, offset_x=maps.offset_x
-    )
+    plateau = RoleMaps(foreground=maps.foreground, heat=flat, offset_y=maps.offset_y, offset_x=maps.offset_x)
     assert decode(plateau, pixel_um=ONE_UM, settings=SETTINGS)[0].max() == 1
 
 
@@ -100,9 +98,7 @@ def test_a_vote_that_lands_on_no_seed_belongs_to_nobody():
     maps = maps_of(truth)
     foreground = maps.foreground.copy()
     foreground[18:23, 48:53] = 1  # foreground that points nowhere
-    stray = RoleMaps(
-        foreground=foreground, heat=maps.heat, offset_y=maps.offset_y, offset_x=maps.offset_x
-    )
+    stray = RoleMaps(foreground=foreground, heat=maps.heat, offset_y=maps.offset_y, offset_x=maps.offset_x)
     assert np.array_equal(decode(stray, pixel_um=ONE_UM, settings=SETTINGS)[0], truth)
 
 

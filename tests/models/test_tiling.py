@@ -19,7 +19,9 @@ def test_a_side_no_longer_than_the_tile_is_one_window():
 @pytest.mark.parametrize("tile_px", [208, 256, 512])
 def test_windows_keep_every_pixel_once_and_stay_a_halo_away_from_every_cut(length, tile_px):
     found = spans(length, tile_px=tile_px, **GRID)
-    assert [pixel for span in found for pixel in range(span.keep_start, span.keep_stop)] == list(range(length))
+    assert [pixel for span in found for pixel in range(span.keep_start, span.keep_stop)] == list(
+        range(length)
+    )
     for span in found:
         assert span.stop - span.start <= tile_px
         assert span.start % 16 == 0 == span.stop % 16

@@ -1,0 +1,142 @@
+import numpy as np
+import pytest
+import torch
+
+from assay.errors import ImageError, ShapeError
+from assay.labels import FrameLabels
+from models.decode import DecodeSettings
+from models.network import OFFSET_Y, Architecture
+from models.predictor import Predictor
+from models.training.initial import fresh_network
+
+CPU = torch.device("cpu")
+OWN = (0.65, 0.65)
+ALL = [True] * 5
+
+
+def predictor(*, precision="fp32", batch=1, tile_px=2048, seed=0):
+    """A network that has learned nothing, and is made to see cells everywhere."""
+    network = fresh_network(Architecture(slots=5, cell_roles=2, widths=(8, 16, 16, 16)), seed=seed)
+    generator = np.random.default_rng(seed)
+    with torch.no_grad():
+        network.head.weight.copy_(
+            torch.from_numpy(0.3 * generator.standard_normal(network.head.weight.shape))
+        )
+        network.head.weight.view(2, 4, 4, 8)[:, OFFSET_Y:] *= 0.05  # so that votes land near
+        network.head.bias.zero_()
+        for module in network.train().modules():
+            if isinstance(module, torch.nn.BatchNorm2d):
+                module.momentum = None  # take the mean of what comes next, and nothing else
+        network(torch.from_numpy(generator.uniform(0, 1, (2, 10, 64, 64)).astype(np.float32)))
+    return Predictor(
+        network,
+        name="random",
+        sha256="0",
+        pixel_um=0.65,
+        device=CPU,
+        precision=precision,
+        batch=batch,
+        tile_px=tile_px,
+        settings=DecodeSettings(min_area_um2=1.0, min_heat=0.2),
+    )
+
+
+def frames(n, height, width, seed=0):
+    generator = np.random.default_rng(seed)
+    return generator.uniform(0, 1, (n, 5, height, width)).astype(np.float32)
+
+
+def same(one: FrameLabels, other: FrameLabels) -> bool:
+    names = ("effectors", "targets", "effector_scores", "target_scores")
+    return all(np.array_equal(getattr(one, name), getattr(other, name)) for name in names)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_tiled_and_whole_give_the_same_bits(precision):
+    images = frames(1, 310, 423)
+    [whole] = predictor(precision=precision).segment(images, present=ALL, pixel_um=OWN)
+    [tiled] = predictor(precision=precision, tile_px=256).segment(images, present=ALL, pixel_um=OWN)
+    assert min(whole.effectors.max(), whole.targets.max()) > 50
+    assert same(whole, tiled)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_a_batch_of_one_and_of_eight_give_the_same_bits(precision):
+    images = frames(8, 100, 68)
+    single = predictor(precision=precision, batch=1)
+    one = [single.segment(image[None], present=ALL, pixel_um=OWN)[0] for image in images]
+    eight = predictor(precision=precision, batch=8).segment(images, present=ALL, pixel_um=OWN)
+    assert one[0].targets.max() > 3
+    assert all(same(a, b) for a, b in zip(one, eight, strict=True))
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 40), (17, 3), (33, 47)])
+@pytest.mark.parametrize("pixel_um", [OWN, (0.3112, 0.3112), (1.3, 0.5)])
+def test_any_size_of_frame_and_pixel_gives_labels_of_that_size(shape, pixel_um):
+    [found] = predictor().segment(frames(1, *shape), present=ALL, pixel_um=pixel_um)
+    for labels, scores in (found.of("effector"), found.of("target")):
+        assert labels.shape == shape
+        assert np.array_equal(np.unique(labels[labels > 0]), np.arange(1, len(scores) + 1))
+        assert ((scores >= 0) & (scores <= 1)).all()
+
+
+def test_no_frames_give_no_labels():
+    assert predictor().segment(frames(0, 16, 16), present=ALL, pixel_um=OWN) == []
+
+
+def test_what_stands_in_an_absent_slot_is_not_looked_at():
+    images = frames(1, 64, 64)
+    garbage = images.copy()
+    garbage[:, 2] = np.nan
+    present = [True, True, False, True, True]
+    [one] = predictor().segment(images, present=present, pixel_um=OWN)
+    [other] = predictor().segment(garbage, present=present, pixel_um=OWN)
+    assert same(one, other)
+
+
+def test_an_absent_channel_is_not_a_black_channel():
+    images = frames(1, 64, 64)
+    images[:, 2] = 0
+    black = predictor().maps(images[0], present=ALL)
+    absent = predictor().maps(images[0], present=[True, True, False, True, True])
+    assert not np.array_equal(black, absent)
+
+
+def test_a_role_that_no_channel_shows_has_no_cells():
+    images = frames(1, 64, 64)
+    only_target_dye = [False, True, False, True, False]
+    [found] = predictor().segment(images, present=only_target_dye, pixel_um=OWN)
+    assert not found.effectors.any()
+    assert found.targets.any()
+    only_effector_dye = [True, False, False, True, False]
+    [found] = predictor().segment(images, present=only_effector_dye, pixel_um=OWN)
+    assert found.effectors.any()
+    assert not found.targets.any()
+
+
+def test_frames_are_not_changed():
+    images = frames(2, 40, 40)
+    before = images.copy()
+    predictor().segment(images, present=ALL, pixel_um=(0.5, 0.5))
+    assert np.array_equal(images, before)
+
+
+def test_wrong_shape_names_what_is_expected():
+    with pytest.raises(
+        ShapeError, match=r"\(1, 4, 8, 8\) with 5 presence flags, expected \(frames, 5, y, x\)"
+    ):
+        predictor().segment(frames(1, 8, 8)[:, :4], present=ALL, pixel_um=OWN)
+
+
+def test_pixels_that_are_no_numbers_are_an_error_that_names_the_channel():
+    images = frames(1, 8, 8)
+    images[0, 3, 2, 2] = np.nan
+    with pytest.raises(ImageError, match="the death channel holds values that are no numbers"):
+        predictor().segment(images, present=ALL, pixel_um=OWN)
+
+
+def test_identity_tells_precision_and_class_of_machine():
+    identity = predictor(precision="fp32").identity
+    assert identity["model"] == "random"
+    assert identity["precision"] == "fp32"
+    assert identity["numerics"].startswith("cpu-fp32-")

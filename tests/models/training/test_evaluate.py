@@ -1,0 +1,66 @@
+import math
+
+import numpy as np
+import pytest
+
+from assay.labels import FrameLabels
+from models.training.evaluate import Counts, count_matches, evaluate
+
+
+def boxes(*columns):
+    """One-pixel-high cells: (start, stop) columns."""
+    labels = np.zeros((1, 60), dtype=np.int32)
+    for number, (start, stop) in enumerate(columns, start=1):
+        labels[0, start:stop] = number
+    return labels
+
+
+def test_a_cell_matches_at_the_least_iou_and_not_below():
+    truth = boxes((0, 10))
+    assert count_matches(boxes((0, 5)), truth, least_iou=0.5).found == 1  # 5 of 10
+    assert count_matches(boxes((0, 4)), truth, least_iou=0.5).found == 0
+
+
+def test_two_halves_of_a_cell_match_it_once():
+    counts = count_matches(boxes((0, 5), (5, 10)), boxes((0, 10)), least_iou=0.5)
+    assert counts == Counts(found=1, invented=1, overlooked=0)
+
+
+def test_merged_cells_overlook_one():
+    counts = count_matches(boxes((0, 16)), boxes((0, 10), (10, 16)), least_iou=0.5)  # 10 of 16
+    assert counts == Counts(found=1, invented=0, overlooked=1)
+
+
+def test_ap_and_f1_follow_from_the_counts():
+    counts = Counts(found=6, invented=1, overlooked=3)
+    assert counts.ap == pytest.approx(0.6)
+    assert counts.f1 == pytest.approx(12 / 16)
+    assert math.isnan(Counts().ap)
+
+
+class Fixed:
+    """Finds the same cells in every frame."""
+
+    identity = {"model": "fixed"}  # noqa: RUF012
+
+    def segment(self, images, *, present, pixel_um):
+        found = FrameLabels(
+            effectors=boxes(),
+            targets=boxes((0, 10), (20, 28)),
+            effector_scores=np.zeros(0, np.float32),
+            target_scores=np.ones(2, np.float32),
+        )
+        return [found for _ in images]
+
+
+def test_scores_are_pooled_over_frames_and_kept_apart_by_role():
+    slots, present = np.zeros((5, 1, 60), np.float32), np.ones(5, bool)
+    frames = [
+        (slots, present, boxes(), boxes((0, 10), (20, 30))),  # IoU 1 and 0.8
+        (slots, present, boxes((40, 45)), boxes((0, 7))),  # IoU 0.7, and one cell invented
+    ]
+    scores = evaluate(Fixed(), frames, pixel_um=0.65)
+    assert scores["target"]["ap50"] == pytest.approx(3 / 4)
+    assert scores["target"]["ap75"] == pytest.approx(2 / 5)  # found 2, invented 2, overlooked 1
+    assert scores["effector"]["ap50"] == 0
+    assert scores["target"]["cells"] == 3

@@ -175,7 +175,7 @@ def _seen(
     onset: NDArray[np.float64],
     who: dict[int, dict[int, float]],
 ) -> World:
-    frames, m, n = gaps.shape
+    frames, _, n = gaps.shape
     contacts: list[Contact] = []
     for effector, target in zip(*np.nonzero((gaps <= 1).any(axis=0)), strict=True):
         for first, last in _episodes(gaps[:, effector, target]):

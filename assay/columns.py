@@ -54,8 +54,8 @@ TABLES: dict[str, tuple[Column, ...]] = {
         _ROLE,
         _TRACK,
         Column("label", "int", "the cell's label in the frame's own label image"),
-        Column("y_um", "float", "centre of the mask, from the top of the image"),
-        Column("x_um", "float", "centre of the mask, from the left of the image"),
+        Column("y_um", "float", "centre of the mask; 0 is the centre of the topmost pixels"),
+        Column("x_um", "float", "centre of the mask; 0 is the centre of the leftmost pixels"),
         Column("area_um2", "float", "area of the mask"),
         Column("eccentricity", "float", "0 round, towards 1 elongated"),
         Column("covered", "float", "share of the mask under cells of the other role"),
@@ -133,6 +133,10 @@ TABLES: dict[str, tuple[Column, ...]] = {
             True,
         ),
         Column("lost_percent", "float", "tracks that end as lost, of all that end", True),
+        Column(
+            "effector_step_um", "float", "19 in 20 steps of effectors from frame to frame are shorter", True
+        ),
+        Column("effector_spacing_um", "float", "median distance of an effector to the nearest other", True),
         Column("warning", "text", "what a person should look at", True),
     ),
     "wells": (

@@ -34,6 +34,8 @@ class FieldFacts:
     drift_um: float = float("nan")  # largest stage displacement from frame 0
     field_width_um: float = float("nan")
     lost_percent: float = float("nan")
+    effector_step_um: float = float("nan")  # 19 in 20 steps from frame to frame are shorter
+    effector_spacing_um: float = float("nan")  # median distance to the nearest effector
 
 
 def field_row(
@@ -66,6 +68,8 @@ def field_row(
         "saturated_percent": 100.0 * _largest([finite_median(share) for share in quality.saturated[good].T]),
         "brightness_change_percent": change,
         "lost_percent": facts.lost_percent,
+        "effector_step_um": facts.effector_step_um,
+        "effector_spacing_um": facts.effector_spacing_um,
         "warning": "; ".join(warnings) or None,
     }
 
@@ -86,6 +90,8 @@ def failed_field_row(field: FieldId, *, reason: str, n_frames: int = 0) -> dict[
         "saturated_percent": unknown,
         "brightness_change_percent": unknown,
         "lost_percent": unknown,
+        "effector_step_um": unknown,
+        "effector_spacing_um": unknown,
         "warning": None,
     }
 
@@ -125,6 +131,11 @@ def _warnings(
         found.append(f"the stage drifts by {facts.drift_um:.0f} um")
     if facts.cell_covered_percent > 70:
         found.append(f"crowded: cells cover {facts.cell_covered_percent:.0f} % of the image")
+    if facts.effector_step_um > facts.effector_spacing_um:
+        found.append(
+            f"effectors move up to {facts.effector_step_um:.0f} um from frame to frame but are "
+            f"{facts.effector_spacing_um:.0f} um apart: who is who is often a guess; film faster, or seed fewer"
+        )
     if facts.lost_percent > 30:
         found.append(f"{facts.lost_percent:.0f} % of tracks end as lost")
     return found

@@ -21,11 +21,13 @@ from assay.pipeline.cells import (
     read_event_table,
     read_field_measures,
     read_field_quality,
+    read_tracks,
 )
 from assay.pipeline.events_of import events_of, outcome_of
 from assay.pipeline.plan import FieldPlan, RunPlan
 from assay.stack import FieldId
 from assay.survival import FieldOutcome, control_deaths, summarise_well
+from assay.tracks import step_and_spacing_um
 
 _MERGED = ("cells", "tracks", "contacts")  # written per field, put together as they are
 
@@ -138,6 +140,7 @@ def _field_row(field: FieldPlan) -> dict[str, Any]:
     masked = masked_frames(field)
     effectors, targets = (read_field_measures(field, role, masked) for role in CELL_ROLES)
     n_usable = field.shape[0] - len(masked)
+    step_um, spacing_um = step_and_spacing_um(effectors, read_tracks(field, "effector"))
     height, width = field.shape[2:]
     image_um2 = height * width * field.calibration.pixel_area_um2
     facts = FieldFacts(
@@ -151,6 +154,8 @@ def _field_row(field: FieldPlan) -> dict[str, Any]:
         drift_um=drift_um(field),
         field_width_um=min(height * field.calibration.pixel_um[0], width * field.calibration.pixel_um[1]),
         lost_percent=_lost_percent(read_event_table(field, "tracks")),
+        effector_step_um=step_um,
+        effector_spacing_um=spacing_um,
     )
     return field_row(
         field.field,

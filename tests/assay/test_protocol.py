@@ -101,7 +101,7 @@ def test_an_unknown_channel_is_refused_with_the_nearest_name():
 
 
 def test_a_missing_file_says_which_command_writes_one(tmp_path: Path):
-    with pytest.raises(ProtocolError, match="killassay protocol PLATE.zarr -o P.toml"):
+    with pytest.raises(ProtocolError, match=r"killassay protocol PLATE\.zarr -o P\.toml"):
         read_protocol(tmp_path / "P.toml")
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from assay.errors import CalibrationError, ShapeError
 from assay.labels import CellMeasures
-from assay.tracks import Track, link, track_ids_of
+from assay.tracks import Track, Tracks, link, step_and_spacing_um, track_ids_of
 from assay.units import Calibration
 from benchmarks import tracking
 
@@ -276,3 +276,24 @@ def test_targets_and_their_divisions_are_followed(target_film):
     assert scores["true_divisions"] > 5
     assert scores["division_precision"] > 0.8
     assert scores["division_recall"] > 0.7
+
+
+def test_steps_and_spacing_are_measured_between_cells_of_one_role():
+    frame = np.array([0, 0, 1, 1], dtype=np.int32)
+    zeros = np.zeros(4)
+    measures = CellMeasures(
+        role="effector",
+        frame=frame,
+        label=np.array([1, 2, 1, 2], dtype=np.int32),
+        y_um=np.array([0.0, 0.0, 3.0, 0.0]),
+        x_um=np.array([0.0, 10.0, 4.0, 10.0]),
+        area_um2=zeros,
+        eccentricity=zeros,
+        covered=zeros,
+        at_border=zeros.astype(bool),
+        score=zeros,
+    )
+    tracks = Tracks(role="effector", track_id=np.array([1, 2, 1, 2]), tracks=())
+    step_um, spacing_um = step_and_spacing_um(measures, tracks)
+    assert step_um == pytest.approx(4.75)  # steps of 5 and 0: 19/20 of the way from one to the other
+    assert spacing_um == pytest.approx((10 + np.hypot(3, 6)) / 2)  # 10, 10 and twice the hypotenuse

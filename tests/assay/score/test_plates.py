@@ -134,6 +134,8 @@ def status(field, text="ok", reason=None):
         "saturated_percent": None,
         "brightness_change_percent": None,
         "lost_percent": None,
+        "effector_step_um": None,
+        "effector_spacing_um": None,
         "warning": None,
     }
 

@@ -149,7 +149,9 @@ def test_z_stack_is_refused_with_the_way_out(plate_04):
         multiscales["axes"][1] = {"name": "z", "type": "space"}
 
     edit(plate_04 / "B/02/0/.zattrs", to_z)
-    with pytest.raises(ImageError, match=r"is a z-stack of 2 planes, which is not supported yet\. Project it"):
+    with pytest.raises(
+        ImageError, match=r"is a z-stack of 2 planes, which is not supported yet\. Project it"
+    ):
         read(plate_04)
 
 

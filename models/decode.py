@@ -4,6 +4,7 @@ Knows the maps of one whole frame. No watershed: the network says where the cent
 where it says. Nothing here depends on tiles, batch or device.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +12,8 @@ import torch
 from numpy.typing import NDArray
 from skimage.measure import label as connected_components
 from torch.nn import functional
+
+from assay.labels import CellRole
 
 _CAPTURED_AT_ZERO = 1.0  # concentration of votes that all meet in one point
 
@@ -32,9 +35,17 @@ class DecodeSettings:
     min_foreground: float = 0.5
     min_heat: float = 0.35
     seed_radius_um: float = 2.0  # two centres are never nearer
-    capture_um: float = 4.5  # a vote belongs to the nearest seed within this
+    capture_um: float = 5.0  # a vote belongs to the nearest seed within this
     min_area_um2: float = 15.0
     vote_spread_um: float = 2.0  # rms miss of the votes that halves a cell's score
+
+
+SETTINGS: Mapping[CellRole, DecodeSettings] = {
+    "effector": DecodeSettings(),
+    # spread cells are large, and their ends are vague about the centre
+    "target": DecodeSettings(min_heat=0.4, seed_radius_um=3.0, capture_um=9.0),
+}
+"""Chosen on simulated films that no model was trained on and none is scored on."""
 
 
 def decode(

@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from assay.errors import ImageError, ShapeError
 from assay.labels import CELL_ROLES, CHANNEL_ROLES, CellRole, ChannelRole, FrameLabels
-from models.decode import DecodeSettings, RoleMaps, decode
+from models.decode import SETTINGS, DecodeSettings, RoleMaps, decode
 from models.devices import dtype_of, numerics_class, pick_precision
 from models.network import (
     FOREGROUND,
@@ -49,7 +49,7 @@ class Predictor:
         precision: `auto`, `fp32` or `bf16`.
         batch: Windows per pass through the network; changes speed and memory, never labels.
         tile_px: Longest side of a window at the network's own pixel size.
-        settings: How maps become cells.
+        settings: How maps become cells, per role.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class Predictor:
         precision: str = "auto",
         batch: int = 1,
         tile_px: int = 2048,
-        settings: DecodeSettings | None = None,
+        settings: Mapping[CellRole, DecodeSettings] = SETTINGS,
     ) -> None:
         self._precision = pick_precision(precision, device)
         self._dtype = dtype_of(self._precision)
@@ -73,7 +73,7 @@ class Predictor:
         self._pixel_um = pixel_um
         self._batch = max(1, batch)
         self._tile_px = tile_px
-        self._settings = settings or DecodeSettings()
+        self._settings = dict(settings)
 
     @property
     def identity(self) -> Mapping[str, str]:
@@ -199,7 +199,7 @@ class Predictor:
                 empty = np.zeros(of_role.foreground.shape, dtype=np.int32)
                 found.append((empty, np.zeros(0, dtype=np.float32)))
             else:
-                found.append(decode(of_role, pixel_um=pixel_um, settings=self._settings))
+                found.append(decode(of_role, pixel_um=pixel_um, settings=self._settings[role]))
         (effectors, effector_scores), (targets, target_scores) = found
         return FrameLabels(
             effectors=effectors,

@@ -18,7 +18,6 @@ from safetensors.torch import save as save_tensors
 
 from assay.errors import ModelError
 from assay.labels import CELL_ROLES, CHANNEL_ROLES
-from models.decode import DecodeSettings
 from models.devices import pick_device
 from models.network import Architecture, SegmentationNet
 from models.predictor import Predictor
@@ -62,7 +61,6 @@ def load_model(
     device: str = "auto",
     precision: str = "auto",
     batch: int = 1,
-    settings: DecodeSettings | None = None,
 ) -> Predictor:
     """Load a model that comes with killassay by name, or any by the path of its card or weights.
 
@@ -80,7 +78,6 @@ def load_model(
         device=where,
         precision=precision,
         batch=batch,
-        settings=settings,
     )
 
 

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from assay.errors import ImageError, ShapeError
-from assay.labels import FrameLabels
+from assay.labels import CELL_ROLES, FrameLabels
 from models.decode import DecodeSettings
 from models.network import OFFSET_Y, Architecture
 from models.predictor import Predictor
@@ -37,7 +37,7 @@ def predictor(*, precision="fp32", batch=1, tile_px=2048, seed=0):
         precision=precision,
         batch=batch,
         tile_px=tile_px,
-        settings=DecodeSettings(min_area_um2=1.0, min_heat=0.2),
+        settings=dict.fromkeys(CELL_ROLES, DecodeSettings(min_area_um2=1.0, min_heat=0.2)),
     )
 
 

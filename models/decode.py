@@ -8,14 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from skimage.measure import label as connected_components
-from torch.nn import functional
 
 from assay.labels import CellRole
-
-_CAPTURED_AT_ZERO = 1.0  # concentration of votes that all meet in one point
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,21 +84,38 @@ def _seeds(
     maps: RoleMaps, pixel_um: tuple[float, float], settings: DecodeSettings
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Peaks of the heat inside the foreground, ordered by (y, x); of equal ones the first."""
-    heat = torch.from_numpy(maps.heat)[None, None]
     # 3x3 mean: the maps come out of the network in blocks of 2x2, whose members differ a little
-    heat = functional.avg_pool2d(functional.pad(heat, (1, 1, 1, 1), mode="replicate"), 3, stride=1)
+    heat = _mean_of_three(_mean_of_three(maps.heat, axis=0), axis=1)
     ry, rx = (max(1, round(settings.seed_radius_um / size)) for size in pixel_um)
-    radius = (ry, rx)
-    peak = (heat >= settings.min_heat) & (heat == _local_maximum(heat, radius))
-    smooth = heat[0, 0].numpy()
-    y, x = np.nonzero(peak[0, 0].numpy() & (maps.foreground > settings.min_foreground))
-    first = _first_of_equals(y, x, smooth.shape, radius)
+    highest = _highest_within(_highest_within(heat, ry, axis=0), rx, axis=1)
+    inside = maps.foreground > settings.min_foreground
+    y, x = np.nonzero((heat >= settings.min_heat) & (heat == highest) & inside)
+    first = _first_of_equals(y, x, heat.shape, (ry, rx))
     return y[first], x[first]
 
 
-def _local_maximum(image: torch.Tensor, radius: tuple[int, int]) -> torch.Tensor:
-    rows = functional.max_pool2d(image, (2 * radius[0] + 1, 1), stride=1, padding=(radius[0], 0))
-    return functional.max_pool2d(rows, (1, 2 * radius[1] + 1), stride=1, padding=(0, radius[1]))
+def _mean_of_three(image: NDArray[np.float32], *, axis: int) -> NDArray[np.float32]:
+    """Mean of each pixel and its two neighbours along an axis; the edge is its own neighbour."""
+    wide = np.pad(image, [(int(axis == 0),) * 2, (int(axis == 1),) * 2], mode="edge")
+    wide = wide if axis == 0 else wide.T
+    total = wide[:-2] + wide[1:-1] + wide[2:]
+    total *= np.float32(1 / 3)
+    return total if axis == 0 else total.T
+
+
+def _highest_within(image: NDArray[np.float32], radius: int, *, axis: int) -> NDArray[np.float32]:
+    """Highest value within `radius` pixels along an axis; windows grow by doubling."""
+    pads = [(0, 0), (0, 0)]
+    pads[axis] = (radius, radius)
+    wide = np.pad(image, pads, constant_values=-np.inf)
+    wide = wide if axis == 0 else wide.T
+    span, window = 1, 2 * radius + 1
+    while 2 * span <= window:
+        wide = np.maximum(wide[:-span], wide[span:])
+        span *= 2
+    if span < window:
+        wide = np.maximum(wide[: span - window], wide[window - span :])
+    return wide if axis == 0 else wide.T
 
 
 def _first_of_equals(
@@ -188,7 +201,7 @@ def _scores(
     miss_x = (landing[1][owned] - seeds[1][cell]) * pixel_um[1]
     count = np.maximum(np.bincount(cell, minlength=n), 1)
     square_miss = np.bincount(cell, weights=miss_y**2 + miss_x**2, minlength=n) / count
-    concentration = _CAPTURED_AT_ZERO / (1 + square_miss / settings.vote_spread_um**2)
+    concentration = 1 / (1 + square_miss / settings.vote_spread_um**2)
     foreground = np.bincount(cell, weights=maps.foreground[y, x], minlength=n) / count
     score = concentration * foreground * maps.heat[seeds]
     return np.clip(score, 0, 1).astype(np.float32)

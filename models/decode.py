@@ -84,23 +84,12 @@ def _seeds(
     maps: RoleMaps, pixel_um: tuple[float, float], settings: DecodeSettings
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Peaks of the heat inside the foreground, ordered by (y, x); of equal ones the first."""
-    # 3x3 mean: the maps come out of the network in blocks of 2x2, whose members differ a little
-    heat = _mean_of_three(_mean_of_three(maps.heat, axis=0), axis=1)
     ry, rx = (max(1, round(settings.seed_radius_um / size)) for size in pixel_um)
-    highest = _highest_within(_highest_within(heat, ry, axis=0), rx, axis=1)
+    highest = _highest_within(_highest_within(maps.heat, ry, axis=0), rx, axis=1)
     inside = maps.foreground > settings.min_foreground
-    y, x = np.nonzero((heat >= settings.min_heat) & (heat == highest) & inside)
-    first = _first_of_equals(y, x, heat.shape, (ry, rx))
+    y, x = np.nonzero((maps.heat >= settings.min_heat) & (maps.heat == highest) & inside)
+    first = _first_of_equals(y, x, highest.shape, (ry, rx))
     return y[first], x[first]
-
-
-def _mean_of_three(image: NDArray[np.float32], *, axis: int) -> NDArray[np.float32]:
-    """Mean of each pixel and its two neighbours along an axis; the edge is its own neighbour."""
-    wide = np.pad(image, [(int(axis == 0),) * 2, (int(axis == 1),) * 2], mode="edge")
-    wide = wide if axis == 0 else wide.T
-    total = wide[:-2] + wide[1:-1] + wide[2:]
-    total *= np.float32(1 / 3)
-    return total if axis == 0 else total.T
 
 
 def _highest_within(image: NDArray[np.float32], radius: int, *, axis: int) -> NDArray[np.float32]:

@@ -176,8 +176,10 @@ class Predictor:
         back = []
         for role in range(len(CELL_ROLES)):
             of_role = maps[role * MAPS_PER_ROLE : (role + 1) * MAPS_PER_ROLE]
-            chance = resized(torch.sigmoid(of_role[[FOREGROUND, HEAT]]), shape, smooth=True)
-            offsets = resized(of_role[[OFFSET_Y, OFFSET_X]] * OFFSET_UNIT_PX, shape, smooth=False)
+            chance = _averaged(torch.sigmoid(of_role[[FOREGROUND, HEAT]]))
+            offsets = _averaged(of_role[[OFFSET_Y, OFFSET_X]]) * OFFSET_UNIT_PX
+            chance = resized(chance, shape, smooth=True)
+            offsets = resized(offsets, shape, smooth=False)
             scale_y, scale_x = shape[0] / own_shape[0], shape[1] / own_shape[1]
             back.append(
                 RoleMaps(
@@ -220,6 +222,13 @@ def resized(image: Tensor, shape: tuple[int, int], *, smooth: bool) -> Tensor:
     if smooth:
         return functional.interpolate(image[None], shape, mode="bilinear", antialias=True)[0]
     return functional.interpolate(image[None], shape, mode="nearest-exact")[0]
+
+
+def _averaged(maps: Tensor) -> Tensor:
+    """Mean over 3x3 pixels: the network speaks in blocks of 2x2, whose members differ where it is unsure."""
+    wide = functional.pad(maps[None], (1, 1, 1, 1), mode="replicate")[0]
+    rows = wide[:, :-2] + wide[:, 1:-1] + wide[:, 2:]
+    return (rows[..., :-2] + rows[..., 1:-1] + rows[..., 2:]) / 9
 
 
 def _check(images: NDArray[np.float32], present: Sequence[bool]) -> None:

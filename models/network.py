@@ -45,9 +45,11 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Give features of the same size in y and x."""
-        h = functional.relu(self.norm1(self.conv1(x)))  # (B, inputs, Y, X) -> (B, outputs, Y, X)
+        h = functional.relu(
+            self.norm1(self.conv1(x)), inplace=True
+        )  # (B, inputs, Y, X) -> (B, outputs, Y, X)
         h = self.norm2(self.conv2(h))  # -> (B, outputs, Y, X)
-        return functional.relu(h + self.shortcut(x))
+        return functional.relu(h + self.shortcut(x), inplace=True)
 
     def fuse(self) -> None:
         """Fold the normalisations into the convolutions, for inference."""

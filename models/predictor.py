@@ -114,7 +114,7 @@ class Predictor:
         found = []
         for start in range(0, len(images), self._batch):  # no more frames' maps at once than a batch needs
             some = images[start : start + self._batch]
-            planes = torch.stack([self._planes(frame, present, pixel_um) for frame in some])
+            planes = _stacked([self._planes(frame, present, pixel_um) for frame in some])
             for maps in self._maps(planes):
                 back = self._frame_maps(maps, shape, pixel_um)
                 found.append(self._labels(back, present, pixel_um))
@@ -153,11 +153,13 @@ class Predictor:
         grid = list(
             windows((planes.shape[2], planes.shape[3]), tile_px=self._tile_px, halo_px=HALO_PX, stride=STRIDE)
         )
+        if len(grid) == 1 and len(planes) <= self._batch:
+            return self._forward(planes)
         jobs = [(frame, *window) for frame in range(len(planes)) for window in grid]
         out = torch.empty((len(planes), self._network.architecture.maps, *planes.shape[2:]))
         for start in range(0, len(jobs), self._batch):
             some = jobs[start : start + self._batch]
-            maps = self._forward(torch.stack([planes[n, :, _all(y), _all(x)] for n, y, x in some]))
+            maps = self._forward(_stacked([planes[n, :, _all(y), _all(x)] for n, y, x in some]))
             for one, (n, y, x) in zip(maps, some, strict=True):
                 out[n, :, y.keep_start : y.keep_stop, x.keep_start : x.keep_stop] = one[:, y.kept, x.kept]
         return out
@@ -209,6 +211,10 @@ class Predictor:
             effector_scores=effector_scores,
             target_scores=target_scores,
         )
+
+
+def _stacked(tensors: list[Tensor]) -> Tensor:
+    return tensors[0][None] if len(tensors) == 1 else torch.stack(tensors)
 
 
 def _all(span: Span) -> slice:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from assay.errors import ImageError, ShapeError
+from assay.errors import DeviceError, ImageError, ShapeError
 from assay.labels import CELL_ROLES, CHANNEL_ROLES, CellRole, ChannelRole, FrameLabels
 from models.decode import SETTINGS, DecodeSettings, RoleMaps, decode
 from models.devices import dtype_of, numerics_class, pick_precision
@@ -106,6 +106,7 @@ class Predictor:
         Raises:
             ShapeError: The images are not (N, R, Y, X), or `present` has another length.
             ImageError: A present slot holds values that are no numbers.
+            DeviceError: The device ran out of memory.
         """
         _check(images, present)
         if not len(images):
@@ -166,8 +167,15 @@ class Predictor:
 
     @torch.inference_mode()
     def _forward(self, planes: Tensor) -> Tensor:
-        moved = planes.to(self._device, self._dtype).contiguous(memory_format=torch.channels_last)
-        return self._network(moved).float().cpu()  # type: ignore[no-any-return]
+        try:
+            moved = planes.to(self._device, self._dtype).contiguous(memory_format=torch.channels_last)
+            maps: Tensor = self._network(moved).float().cpu()
+        except torch.OutOfMemoryError:
+            raise DeviceError(
+                f"device {self._device} ran out of memory on {len(planes)} windows of {tuple(planes.shape[2:])} "
+                "pixels. Let other programs leave it, or run with `--device cpu`; what is done is kept."
+            ) from None
+        return maps
 
     def _frame_maps(
         self, maps: Tensor, shape: tuple[int, int], pixel_um: tuple[float, float]

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from assay.errors import ImageError, ShapeError
+from assay.errors import DeviceError, ImageError, ShapeError
 from assay.labels import CELL_ROLES, FrameLabels
 from models.decode import DecodeSettings
 from models.network import OFFSET_Y, Architecture
@@ -140,3 +140,28 @@ def test_identity_tells_precision_and_class_of_machine():
     assert identity["model"] == "random"
     assert identity["precision"] == "fp32"
     assert identity["numerics"].startswith("cpu-fp32-")
+
+
+def test_a_device_out_of_memory_is_an_error_that_says_what_to_do(monkeypatch):
+    model = predictor()
+
+    def full(planes):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(model, "_network", full)
+    with pytest.raises(DeviceError, match=r"device cpu ran out of memory on 1 windows of \(16, 16\) pixels"):
+        model.segment(frames(1, 8, 8), present=ALL, pixel_um=OWN)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_a_gpu_finds_nearly_the_cells_that_the_cpu_finds():
+    images = frames(2, 64, 80)
+    network = fresh_network(Architecture(slots=5, cell_roles=2, widths=(8, 16, 16, 16)), seed=0)
+    on_gpu = Predictor(
+        network, name="random", sha256="0", pixel_um=0.65, device=torch.device("cuda:0"), precision="fp32"
+    )
+    again = fresh_network(Architecture(slots=5, cell_roles=2, widths=(8, 16, 16, 16)), seed=0)
+    on_cpu = Predictor(again, name="random", sha256="0", pixel_um=0.65, device=CPU, precision="fp32")
+    gpu, cpu = (model.maps(images[0], present=ALL) for model in (on_gpu, on_cpu))
+    assert np.abs(gpu - cpu).max() < 0.05

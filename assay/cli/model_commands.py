@@ -29,8 +29,10 @@ def model_for(settings: ModelSettings, device: str) -> tuple[Callable[[], Segmen
 @functools.cache
 def _load(name: str, device: str, precision: str) -> Segmenter:
     _require_our_models()
+    from models.devices import one_thread
     from models.weights import load_model
 
+    one_thread()  # with two, sums change their order, and threads that wait for each other burn the other core
     return load_model(name, device=device, precision=precision)
 
 

@@ -76,7 +76,7 @@ def choose_kills(
 ) -> list[tuple[dict[str, Any], dict[str, Any], bool]]:
     """Pick kills to show: the most certain, from as many wells as possible, then the least certain.
 
-    Certainty is P(death) x share of the top effector. Returns (row of deaths, row of kills, for_review).
+    A death of which nobody gets half or more is no kill. Certainty is P(death) x share of the top effector. Returns (row of deaths, row of kills, for_review).
     """
     top: dict[tuple[str, int, int], dict[str, Any]] = {}
     for kill in rows(tables.get("kills")):
@@ -86,7 +86,7 @@ def choose_kills(
     scored = []
     for death in rows(tables.get("deaths")):
         key = (str(death["well"]), int(death["field"]), int(death["death_id"]))
-        if death["role"] == "target" and key in top:
+        if death["role"] == "target" and key in top and death["uncredited_share"] < 0.5:
             scored.append((-float(death["probability"]) * float(top[key]["share"]), key, death, top[key]))
     scored.sort(key=lambda entry: entry[:2])
     turn: dict[str, int] = {}

@@ -43,6 +43,13 @@ def test_no_kill_is_shown_twice_and_a_plate_without_kills_has_no_strips(small):
     assert choose_kills(empty, n_certain=4, n_uncertain=2) == []
 
 
+def test_a_death_that_nobody_gets_most_of_is_shown_as_no_kill(small):
+    deaths = dict(small.tables["deaths"])
+    deaths["uncredited_share"] = np.where(deaths["well"] == "B02", 0.97, deaths["uncredited_share"])
+    chosen = choose_kills(small.tables | {"deaths": deaths}, n_certain=10, n_uncertain=10)
+    assert {death["well"] for death, _, _ in chosen} == {"B03"}
+
+
 def test_the_strip_shows_contact_death_and_what_lies_around_them():
     frames = pick_frames(contact=20, death=40, n_frames=60, n_wanted=7)
     assert len(frames) == 7

@@ -5,6 +5,7 @@ disk, with a commit record of its own, before they return. So any engine may die
 them decides what the answer is.
 """
 
+import contextlib
 import itertools
 import os
 import time
@@ -138,15 +139,16 @@ class _LocalCluster(AbstractContextManager[Engine]):
                 threads_per_worker=1,
                 processes=True,
                 host="127.0.0.1",
-                dashboard_address=None,
+                dashboard_address="127.0.0.1:0",  # any free port, so that two runs on a machine do not meet
                 silence_logs=50,
             )
             self._client = Client(self._cluster)
         return DaskEngine(self._client, self._workers)
 
     def __exit__(self, *_: object) -> None:
-        self._client.close(timeout=5)
-        self._cluster.close(timeout=10)
+        with contextlib.suppress(TimeoutError):  # the work is done or given up; slow good-byes change nothing
+            self._client.close(timeout=10)
+            self._cluster.close(timeout=30)
 
 
 def _attempt(task: Task) -> Outcome:

@@ -281,10 +281,16 @@ def test_a_full_disk_is_exit_code_2_and_the_run_goes_on_when_there_is_room(
 
 
 _STOPPED = """
-import sys
+import time
 from assay.cli import run_commands
-from tests.threshold_segmenter import make
-run_commands.model_for = lambda settings, device: (make, make().identity)
+from tests.threshold_segmenter import ThresholdSegmenter
+
+class Slow(ThresholdSegmenter):
+    def segment(self, images, **options):
+        time.sleep(0.5)
+        return super().segment(images, **options)
+
+run_commands.model_for = lambda settings, device: (Slow, Slow().identity)
 from assay.cli import main
 main()
 """

@@ -51,8 +51,8 @@ def _require_our_models() -> None:
 def train(
     context: typer.Context,
     out: Annotated[Path, typer.Option(help="Folder for the new model: weights and card.")],
-    minutes: Annotated[float, typer.Option(help="Stop training after so long.")] = 45.0,
-    tiles: Annotated[int, typer.Option(help="Simulated tiles to learn from.")] = 2000,
+    minutes: Annotated[float, typer.Option(help="Stop training after so long.")] = 60.0,
+    tiles: Annotated[int, typer.Option(help="Simulated tiles to learn from.")] = 3000,
     seed: Annotated[int, typer.Option(help="Seed of the simulated tiles; 1000000 or more.")] = 1_000_000,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
 ) -> None:

@@ -57,6 +57,8 @@ def _tiles(n: int, seed: int) -> Iterator[TrainingFrame]:
         roles: dict[ChannelRole, list[int]] = {}
         for channel, role in enumerate(frame.roles):
             roles.setdefault(role, []).append(channel)
+        if frame.scenario.target_mask == "cell" and "target" not in roles:
+            roles.pop("nuclei", None)  # a nucleus does not tell where its cell ends
         slots, present = role_slots(frame.images[None], measure_brightness([frame.images]), roles)
         labels = (frame.effectors.astype(np.int32), frame.targets.astype(np.int32))
         yield at_model_scale((slots[0], np.array(present), *labels), pixel_um=frame.pixel_um)

@@ -100,10 +100,10 @@ def _strips(fields: Sequence[FieldPlan], tables: Mapping[str, Table]) -> list[Fi
     def read_tracks(place: FieldId, role: CellRole, frames: Sequence[int]) -> NDArray[np.uint32]:
         return labels.read(place, role, frames)
 
-    def calibration_of(place: FieldId) -> Any:
-        return by_place[place].calibration
-
-    roles = next(iter(by_place.values())).roles
     return film_strips(
-        tables, read=read, read_tracks=read_tracks, channels=roles, calibration_of=calibration_of
+        tables,
+        read=read,
+        read_tracks=read_tracks,
+        channels_of=lambda place: by_place[place].roles,
+        calibration_of=lambda place: by_place[place].calibration,
     )

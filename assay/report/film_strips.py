@@ -107,7 +107,7 @@ def film_strips(
     *,
     read: ReadFrames,
     read_tracks: ReadTracks,
-    channels: Mapping[ChannelRole, Sequence[int]],
+    channels_of: Callable[[FieldId], Mapping[ChannelRole, Sequence[int]]],
     calibration_of: Callable[[FieldId], Calibration],
     n_certain: int = 4,
     n_uncertain: int = 2,
@@ -139,7 +139,7 @@ def film_strips(
             death_frame=int(death["frame"]),
             read=read,
             read_tracks=read_tracks,
-            channels=channels,
+            channels=channels_of(field),
             calibration=calibration_of(field),
         )
         strips.append(_strip_of(field, death, kill, for_review, cut))

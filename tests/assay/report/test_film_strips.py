@@ -22,7 +22,7 @@ def small(cases):
 def strips(cases, small):
     film = cases.Film(small)
     return film_strips(
-        small.tables, read=film.read, read_tracks=film.read_tracks, channels=CHANNELS,
+        small.tables, read=film.read, read_tracks=film.read_tracks, channels_of=lambda _: CHANNELS,
         calibration_of=lambda _: cases.CALIBRATION, n_certain=2, n_uncertain=1, n_frames=5,
     )  # fmt: skip
 
@@ -109,7 +109,7 @@ def test_beyond_the_edge_of_the_image_a_strip_is_grey_and_not_empty_background(c
         return film.read_tracks(field, role, frames)[..., 30:, 30:]
 
     strips = film_strips(
-        small.tables, read=shifted, read_tracks=shifted_tracks, channels=CHANNELS,
+        small.tables, read=shifted, read_tracks=shifted_tracks, channels_of=lambda _: CHANNELS,
         calibration_of=lambda _: cases.CALIBRATION, n_certain=4, n_uncertain=0, n_frames=3,
     )  # fmt: skip
     first = next(strip for strip in strips if strip.target_track_id == 1)

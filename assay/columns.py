@@ -143,7 +143,11 @@ TABLES: dict[str, tuple[Column, ...]] = {
         _WELL,
         Column("condition", "text", "name from the protocol", True),
         Column("kind", "text", '"sample", "mock", "target_only" or "effector_only"', True),
-        Column("status", "text", '"ok", "failed", "excluded" or "no_events" (a film of one frame)'),
+        Column(
+            "status",
+            "text",
+            '"ok", "failed", "excluded" or "no_events" (a film of fewer than 3 usable frames)',
+        ),
         Column("reason", "text", "why a number is missing", True),
         Column("n_fields", "int", "fields that count"),
         Column("n_targets", "float", "live targets in the first valid frame", True),

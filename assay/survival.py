@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, logit
 
+from assay.deaths import FEWEST_FRAMES
 from assay.incidence import CAUSES, Incidence, aalen_johansen
 from assay.lag_model import FieldEvents, LagModel
 from assay.tracks import Track
@@ -35,8 +36,14 @@ class FieldOutcome:
     effectors: tuple[Track, ...]
     first_valid_frame: int
     last_valid_frame: int
+    n_valid_frames: int  # masked ones left out
     dead_targets: AbstractSet[int] = frozenset()  # track ids of cells that were dead when first seen
     dead_effectors: AbstractSet[int] = frozenset()
+
+    @property
+    def shows_deaths(self) -> bool:
+        """Whether the film is long enough to tell the living from the dying; else its deaths are unknown, not 0."""
+        return self.n_valid_frames >= FEWEST_FRAMES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,8 +62,8 @@ class ControlDeaths:
 
 
 def control_deaths(outcomes: Sequence[FieldOutcome]) -> ControlDeaths | None:
-    """Pool the target-only wells of a plate; None where there is none with a target."""
-    mine = [outcome for outcome in outcomes if outcome.events.kind == "target_only"]
+    """Pool the target-only wells of a plate; None where there is none with a target and a film of some length."""
+    mine = [each for each in outcomes if each.events.kind == "target_only" and each.shows_deaths]
     deaths = math.fsum(_deaths(outcome) for outcome in mine)
     alive = math.fsum(_alive_at_end(outcome) for outcome in mine)
     if deaths + alive <= 0:
@@ -83,7 +90,8 @@ def summarise_well(
     cells is not in it: that is the spread between wells.
 
     Args:
-        outcomes: Fields of the well that count, at least one.
+        outcomes: Fields of the well that count, at least one; if one is too short to show deaths, the well has
+            no numbers of events.
         well: Name of the well.
         condition: Name from the protocol.
         kind: Kind of the condition.
@@ -91,7 +99,7 @@ def summarise_well(
         control: The plate's target-only wells; None without.
         seed: Of the draws; the well's name is mixed in, so that the order of wells does not matter.
     """
-    if min(outcome.last_valid_frame - outcome.first_valid_frame for outcome in outcomes) < 1:
+    if not all(outcome.shows_deaths for outcome in outcomes):
         return _row(outcomes, well, condition, kind, status="no_events", reason=_TOO_SHORT)
     probability = np.array([d.probability for o in outcomes for d in o.events.deaths])
     caused = np.array([1 - o.uncredited[d.death_id] for o in outcomes for d in o.events.deaths])
@@ -105,7 +113,7 @@ def summarise_well(
     return row | _cytolysis(rng, deaths, alive, drawn_deaths, control)
 
 
-_TOO_SHORT = "a film of one frame has no contacts, deaths or kills"
+_TOO_SHORT = f"a film of fewer than {FEWEST_FRAMES} usable frames shows no contacts, deaths or kills"
 _UNKNOWN = (
     "deaths",
     "kills",

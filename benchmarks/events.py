@@ -281,7 +281,7 @@ def bench_kills(seeds: Sequence[int], levels: Sequence[str]) -> dict[str, dict[s
 def _well_row(world: World, credits: Credits, model: object) -> dict[str, object]:
     outcome = FieldOutcome(
         events=world.events, uncredited=credits[1], effectors=(), first_valid_frame=0,
-        last_valid_frame=world.events.n_frames - 1,
+        last_valid_frame=world.events.n_frames - 1, n_valid_frames=world.events.n_frames,
     )  # fmt: skip
     return summarise_well(
         [outcome], well=world.events.well, condition=None, kind=world.events.kind, model=model, control=None

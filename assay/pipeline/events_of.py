@@ -41,6 +41,7 @@ def outcome_of(field: FieldPlan, events: FieldEvents, uncredited: Mapping[int, f
         effectors=_tracks(read_event_table(field, "tracks"), "effector"),
         first_valid_frame=usable[0] if usable else 0,
         last_valid_frame=usable[-1] if usable else 0,
+        n_valid_frames=len(usable),
         dead_targets=frozenset(dead["target"]),
         dead_effectors=frozenset(dead["effector"]),
     )

@@ -37,6 +37,7 @@ def write_result_tables(plan: RunPlan, results: Results, failed: Mapping[FieldId
     key = plan.summary_key(failed)
     if results.ledger.is_done("summary", "plate", key):
         return
+    results.ledger.forget("summary", "plate")
     fields = [field for field in plan.fields if field.field not in failed]
     rows = [_field_row(field) for field in fields]
     rows += [failed_field_row(place, reason=reason) for place, reason in failed.items()]
@@ -44,9 +45,8 @@ def write_result_tables(plan: RunPlan, results: Results, failed: Mapping[FieldId
     usable = {(row["well"], row["field"]) for row in rows if row["status"] == "ok"}
     counted = [field for field in fields if (field.field.well, field.field.field) in usable]
     events = [events_of(plan, field) for field in counted]
-    films = [
-        of for of in events if of.n_frames > 1
-    ]  # a single frame has no events, and no interval to time them
+    # a single frame has no events, and no interval to time them
+    films = [of for of in events if of.n_frames > 1]
     model = fit_lag_model(films, max_lag_min=plan.protocol.kill.max_lag_min)
     credits = [credit_kills(of, model) if of.n_frames > 1 else ([], {}) for of in events]
     outcomes = [
@@ -114,17 +114,26 @@ def _well_rows(
     for well in sorted({row["well"] for row in field_rows}):
         condition = plan.protocol.condition_of(well)
         name, kind = (condition.name, condition.kind) if condition else (None, None)
-        mine = [outcome for outcome in outcomes if outcome.events.well == well]
+        all_mine = [outcome for outcome in outcomes if outcome.events.well == well]
         lost = [row for row in field_rows if row["well"] == well and row["status"] != "ok"]
-        if not mine:
+        if not all_mine:
             rows.append(_unknown_well(well, name, kind, lost))
             continue
+        mine = [outcome for outcome in all_mine if outcome.shows_deaths] or all_mine
         row = summarise_well(mine, well=well, condition=name, kind=kind, model=model, control=control)
-        if lost:
-            said = f"{len(lost)} of {len(lost) + len(mine)} fields do not count: {lost[0]['reason']}"
+        reasons = [str(row["reason"]) for row in lost] + [
+            _short(each) for each in all_mine if each not in mine
+        ]
+        if reasons:
+            said = f"{len(reasons)} of {len(reasons) + len(mine)} fields do not count: {reasons[0]}"
             row["reason"] = f"{said}; {row['reason']}" if row["reason"] else said
         rows.append(dict(row))
     return rows
+
+
+def _short(outcome: FieldOutcome) -> str:
+    n = outcome.n_valid_frames
+    return f"a film of {n} usable frame{'' if n == 1 else 's'} shows no deaths"
 
 
 def _unknown_well(

@@ -15,8 +15,8 @@ KIND_WORDS = {
     "effector_only": "effectors only",
 }
 NO_EVENTS = (
-    "These are films of a single frame. Cells were counted and measured, but a single frame has no events: "
-    "contacts through time, deaths and kills need at least two frames. They are unknown here, not zero."
+    "These are films of a single frame or two. Cells were counted and measured, but so few frames have no events: "
+    "contacts through time, deaths and kills need at least three. They are unknown here, not zero."
 )
 
 
@@ -147,7 +147,7 @@ def well_numbers(well: Mapping[str, Any]) -> str:
     if well["status"] == "ok":
         return ""
     if well["status"] == "no_events":
-        return "a single frame has no events"
+        return "too few frames for events"
     return f"{well['status']}: {_reason(well)}"
 
 

@@ -66,7 +66,8 @@ def outcome(
             deaths=tuple(deaths), targets=tuple(targets),
         ),
         uncredited=uncredited if uncredited is not None else {d.death_id: 0.0 for d in deaths},
-        effectors=tuple(effectors), first_valid_frame=0, last_valid_frame=frames - 1, dead_targets=dead,
+        effectors=tuple(effectors), first_valid_frame=0, last_valid_frame=frames - 1,
+        n_valid_frames=frames, dead_targets=dead,
     )  # fmt: skip
 
 
@@ -121,12 +122,20 @@ def test_cytolysis_may_be_negative():
     assert corrected_percent(0.0, 0.2) == pytest.approx(-25.0)
 
 
-def test_a_film_of_one_frame_has_no_events_and_not_zero_of_them():
-    row = row_of([outcome([track(1, last=0), track(2, last=0)], frames=1)])
+@pytest.mark.parametrize("frames", [1, 2])
+def test_a_film_too_short_to_see_a_death_has_no_events_and_not_zero_of_them(frames: int):
+    row = row_of([outcome([track(1, last=frames - 1), track(2, last=frames - 1)], frames=frames)])
     assert row["status"] == "no_events"
     assert row["kills"] is None
     assert row["contacts"] is None
     assert row["n_targets"] == 2
+
+
+def test_control_films_too_short_to_see_a_death_do_not_count_as_survival():
+    long = outcome([track(1), track(2)], [death(1, 1, 5, 1.0)], kind="target_only")
+    short = outcome([track(n, last=1) for n in range(1, 9)], kind="target_only", frames=2)
+    assert control_deaths([long, short]) == control_deaths([long])
+    assert control_deaths([short]) is None
 
 
 def test_cells_dead_when_first_seen_count_neither_as_targets_nor_as_survivors():

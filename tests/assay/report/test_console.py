@@ -36,7 +36,7 @@ def test_an_interval_below_zero_is_written_with_to(cases):
 
 def test_a_single_frame_has_no_events(cases):
     case = cases.one_frame()
-    assert "a single frame has no events" in well_text(case.tables)
+    assert "too few frames for events" in well_text(case.tables)
     assert "unknown here, not zero" in summary_text(case.tables)
 
 

@@ -117,7 +117,7 @@ def test_films_of_one_frame_have_no_events_rather_than_zeros(cases):
     page = Page(render(cases.one_frame()))
     assert NO_EVENTS in page.text
     row = next(row for row in page.rows if row[0] == "A01")
-    assert row == ["A01", "A", "with effectors", "48", "21", "0.44", "a single frame has no events"]
+    assert row == ["A01", "A", "with effectors", "48", "21", "0.44", "too few frames for events"]
     assert "Killing over time" not in page.text
     assert "From contact to death" not in page.text
 

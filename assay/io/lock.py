@@ -8,24 +8,26 @@ import json
 import os
 import platform
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
 from assay.errors import ResultsError
 
 
-def take_lock(file: Path, folder: Path) -> dict[str, Any]:
+def take_lock(file: Path, folder: Path, *, beside: Sequence[str] = ("*",)) -> dict[str, Any]:
     """Write the lock and return what it says.
 
     Args:
-        file: The lock.
+        file: The lock, `.<name>.lock` in `folder`.
         folder: What it locks, for messages.
+        beside: Patterns of the names of other locks of the folder that may be held at the same time.
 
     Raises:
-        ResultsError: Somebody else holds it.
+        ResultsError: Somebody else holds it, or one that may not be held beside it.
         OSError: The disk refuses.
     """
     ours = {
@@ -35,18 +37,27 @@ def take_lock(file: Path, folder: Path) -> dict[str, Any]:
         "since": datetime.now(UTC).isoformat(timespec="seconds"),
     }
     with _one_taker(folder):
-        owner = _owner(file)
-        if owner is not None and _may_live(owner):
-            raise ResultsError(
-                f"{folder} is in use by pid {owner.get('pid', '?')} on {owner.get('host', '?')} since "
-                f"{owner.get('since', '?')}. Wait until it ends; if it is surely dead, delete {file}."
-            )
-        file.unlink(missing_ok=True)
-        with file.open("x", encoding="utf-8") as stream:
-            json.dump(ours, stream)
-            stream.flush()
-            os.fsync(stream.fileno())
+        for held in living_locks(folder):
+            if held == file or not any(fnmatch(_name(held), pattern) for pattern in beside):
+                raise _in_use(folder, held)
+        if (
+            file.exists()
+        ):  # of somebody who died; where nobody holds it nothing is removed, lest it be just taken
+            file.unlink(missing_ok=True)
+        try:
+            with file.open("x", encoding="utf-8") as stream:
+                json.dump(ours, stream)
+                stream.flush()
+                os.fsync(stream.fileno())
+        except FileExistsError as error:  # taken on another machine in this very moment
+            raise _in_use(folder, file) from error
     return ours
+
+
+def living_locks(folder: Path) -> list[Path]:
+    """The locks of a folder whose owners may live, by name."""
+    held = [(file, _owner(file)) for file in sorted(folder.glob(".*.lock"))]
+    return [file for file, owner in held if owner is not None and _may_live(owner)]
 
 
 def release_lock(file: Path, ours: Mapping[str, Any]) -> None:
@@ -70,6 +81,18 @@ def _one_taker(folder: Path) -> Iterator[None]:
         yield
     finally:
         os.close(handle)
+
+
+def _name(file: Path) -> str:
+    return file.name.removeprefix(".").removesuffix(".lock")
+
+
+def _in_use(folder: Path, file: Path) -> ResultsError:
+    owner = _owner(file) or {}
+    return ResultsError(
+        f"{folder} is in use by pid {owner.get('pid', '?')} on {owner.get('host', '?')} since "
+        f"{owner.get('since', '?')} ({_name(file)}). Wait until it ends; if it is surely dead, delete {file}."
+    )
 
 
 def _owner(file: Path) -> dict[str, Any] | None:

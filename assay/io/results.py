@@ -13,7 +13,8 @@ Files only; knows no images.
 """
 
 import json
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,10 +23,11 @@ from typing import Any
 from assay.errors import ResultsError
 from assay.io.durable import disk_refusals, require_free_space, write_whole
 from assay.io.ledger import Ledger
-from assay.io.lock import release_lock, take_lock
+from assay.io.lock import living_locks, release_lock, take_lock
 
 _MARK = "results.json"
 _FORMAT = 1
+_LOOK_AGAIN_S = 0.2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,16 +58,16 @@ class Results:
         path = Path(path)
         if (path / _MARK).is_file():
             return _of_this_plate(cls.open(path), plate_name, plate_identity, plate_path)
-        if path.exists() and (not path.is_dir() or any(not e.name.startswith(".") for e in path.iterdir())):
+        if path.exists() and (not path.is_dir() or any(_is_foreign(entry) for entry in path.iterdir())):
             raise ResultsError(
                 f"{path} exists and is no RESULTS folder of killassay, so nothing is written into it. "
                 "Choose another folder for --out."
             )
         results = cls(path=path, plate_name=plate_name, plate_identity=plate_identity, plate_path=plate_path)
         with disk_refusals("the RESULTS folder", path):
-            for folder in (results.tables, results.work, results.review, path / "ledger"):
-                folder.mkdir(parents=True, exist_ok=True)
-        results._write_mark()
+            path.mkdir(parents=True, exist_ok=True)
+        results._write_mark()  # first, so that whoever dies or comes in between finds a RESULTS folder
+        results._make_folders()
         return results
 
     @classmethod
@@ -168,22 +170,44 @@ class Results:
         require_free_space(self.path, needed_bytes, "this run")
 
     @contextmanager
-    def lock(self, name: str = "run") -> Iterator[None]:
+    def lock(
+        self, name: str = "run", *, beside: Sequence[str] = ("*",), wait_s: float = 0.0
+    ) -> Iterator[None]:
         """Keep a second run out. A lock left by a run that died on this machine is taken over.
 
         Args:
             name: Runs that do disjoint parts take different names.
+            beside: Patterns of the names that others may hold at the same time.
+            wait_s: How long to wait for the others.
 
         Raises:
             ResultsError: Another run works here.
         """
         file = self.path / f".{name}.lock"
-        with disk_refusals("the lock", self.path):
-            ours = take_lock(file, self.path)
+        ours = self._take(file, beside, time.monotonic() + wait_s)
         try:
             yield
         finally:
             release_lock(file, ours)
+
+    def others_at_work(self, *mine: str) -> bool:
+        """Whether anybody holds a lock here of another name than `mine`."""
+        return any(file.name not in {f".{name}.lock" for name in mine} for file in living_locks(self.path))
+
+    def _take(self, file: Path, beside: Sequence[str], deadline: float) -> Mapping[str, Any]:
+        while True:
+            try:
+                with disk_refusals("the lock", self.path):
+                    return take_lock(file, self.path, beside=beside)
+            except ResultsError:
+                if time.monotonic() >= deadline:
+                    raise
+            time.sleep(_LOOK_AGAIN_S)
+
+    def _make_folders(self) -> None:
+        with disk_refusals("the RESULTS folder", self.path):
+            for folder in (self.tables, self.work, self.review, self.path / "ledger"):
+                folder.mkdir(parents=True, exist_ok=True)
 
     def _write_mark(self) -> None:
         plate = {"name": self.plate_name, "identity": self.plate_identity, "path": self.plate_path}
@@ -200,4 +224,10 @@ def _of_this_plate(results: Results, name: str, identity: str, path: str) -> Res
     moved = Results(path=results.path, plate_name=name, plate_identity=identity, plate_path=path)
     if moved != results:
         moved._write_mark()
+    moved._make_folders()
     return moved
+
+
+def _is_foreign(entry: Path) -> bool:
+    """Whether a file is of other things; a RESULTS folder that is just being made holds only its mark."""
+    return not entry.name.startswith(".") and entry.name != _MARK

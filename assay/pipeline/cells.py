@@ -1,7 +1,7 @@
 """Steps 2 and 3, one field at a time and on tables: tracks, contacts, deaths, and the labels of the tracks."""
 
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -16,6 +16,7 @@ from assay.io.results import Results
 from assay.io.tables import read_arrays, read_table, write_arrays, write_table
 from assay.labels import CELL_ROLES, CellMeasures, CellRole, ChannelRole
 from assay.measures import concatenate as concatenate_measures
+from assay.pipeline.event_tables import cells_table, contact_rows, death_rows, sorted_cells, track_rows
 from assay.pipeline.pixels import field_unit_of, frame_labels_path, unit_of
 from assay.pipeline.plan import FieldPlan
 from assay.pipeline.work_files import (
@@ -24,6 +25,7 @@ from assay.pipeline.work_files import (
     read_measures,
     read_pairs,
     read_quality,
+    take_channels,
     take_measures,
     work_file,
     write_facts,
@@ -31,7 +33,7 @@ from assay.pipeline.work_files import (
 from assay.quality import FrameQuality, mask_frames
 from assay.quality import concatenate as concatenate_quality
 from assay.touching import concatenate_pairs
-from assay.tracks import Track, TrackEnd, Tracks, estimate_drift, link
+from assay.tracks import Track, Tracks, estimate_drift, link
 
 _OTHER: dict[CellRole, CellRole] = {"effector": "target", "target": "effector"}
 # Dyes that sit in the cell itself, so that a dying cell loses them.
@@ -43,12 +45,14 @@ def link_field(plan: FieldPlan) -> None:
     results, unit = Results.open(plan.results), field_unit_of(plan)
     if results.ledger.is_done("link", unit, plan.link_key()):
         return
+    results.ledger.forget("link", unit)
     started = time.perf_counter()
+    used = plan.used_channels()  # what no role uses may be black, or out of focus
     masked = mask_frames(
-        read_field_quality(plan),
+        take_channels(read_field_quality(plan), used),
         missing_frames=plan.missing_frames,
-        channel_names=plan.channel_names,
-        steady_channels=plan.steady_channels(),
+        channel_names=[plan.channel_names[channel] for channel in used],
+        steady_channels=[used.index(channel) for channel in plan.steady_channels()],
     )
     measures = {role: read_field_measures(plan, role, masked) for role in CELL_ROLES}
     n_frames = plan.shape[0]
@@ -67,6 +71,7 @@ def write_labels(plan: FieldPlan, first: int, end: int) -> None:
     results, unit = Results.open(plan.results), unit_of(plan, first)
     if results.ledger.is_done("labels", unit, plan.labels_key()):
         return
+    results.ledger.forget("labels", unit)
     started = time.perf_counter()
     source = LabelPlate.open(frame_labels_path(plan.results))
     target = LabelPlate.open(plan.results / "labels.zarr")
@@ -92,6 +97,7 @@ def find_events(plan: FieldPlan) -> None:
     results, unit = Results.open(plan.results), field_unit_of(plan)
     if results.ledger.is_done("events", unit, plan.events_key()):
         return
+    results.ledger.forget("events", unit)
     started = time.perf_counter()
     masked = masked_frames(plan)
     measures = {role: read_field_measures(plan, role, masked) for role in CELL_ROLES}
@@ -99,13 +105,17 @@ def find_events(plan: FieldPlan) -> None:
     deaths, dead_from_start = _deaths(plan, measures, tracks, masked)
     contacts = _contacts(plan, measures, tracks, masked)
     cells = [
-        _cells_table(plan, measures[role], tracks[role], deaths, dead_from_start[role]) for role in CELL_ROLES
+        cells_table(plan, measures[role], tracks[role], deaths, dead_from_start[role]) for role in CELL_ROLES
     ]
     outputs = [
-        _keep(plan, "cells", _sorted_cells(cells)),
-        _keep(plan, "tracks", table_of_rows("tracks", _track_rows(plan, tracks, deaths))),
-        _keep(plan, "contacts", table_of_rows("contacts", _contact_rows(plan, contacts, deaths))),
-        _keep(plan, "deaths", table_of_rows("deaths", _death_rows(plan, deaths))),
+        _keep(plan, "cells", sorted_cells(cells)),
+        _keep(plan, "tracks", table_of_rows("tracks", track_rows(plan, tracks, deaths))),
+        _keep(
+            plan,
+            "contacts",
+            table_of_rows("contacts", contact_rows(plan, contacts, deaths, dead_from_start["target"])),
+        ),
+        _keep(plan, "deaths", table_of_rows("deaths", death_rows(plan, deaths))),
         write_facts(
             work_file(plan.results, "dead_from_start", plan.field),
             {role: sorted(ids) for role, ids in dead_from_start.items()},
@@ -278,116 +288,6 @@ def _contacts(
         bridge_frames=contact.bridge_frames,
         min_frames=contact.min_frames,
     )
-
-
-def _cells_table(
-    plan: FieldPlan,
-    measures: CellMeasures,
-    tracks: Tracks,
-    deaths: Sequence[Death],
-    dead_from_start: Collection[int],
-) -> Table:
-    frame_min = plan.calibration.frame_min
-    died = {death.track_id: death.frame for death in deaths if death.role == measures.role}
-    died |= dict.fromkeys(dead_from_start, 0)
-    never = plan.shape[0]
-    death_frame = np.array([died.get(track, never) for track in tracks.track_id.tolist()], dtype=np.int64)
-    n = len(measures)
-    return {
-        "well": np.full(n, plan.field.well, dtype=object),
-        "field": np.full(n, plan.field.field, dtype=np.int64),
-        "frame": measures.frame.astype(np.int64),
-        "time_min": measures.frame * (np.nan if frame_min is None else frame_min),
-        "role": np.full(n, measures.role, dtype=object),
-        "track_id": tracks.track_id,
-        "label": measures.label.astype(np.int64),
-        "y_um": measures.y_um,
-        "x_um": measures.x_um,
-        "area_um2": measures.area_um2,
-        "eccentricity": measures.eccentricity,
-        "covered": measures.covered,
-        "at_border": measures.at_border,
-        "score": measures.score,
-        "dead": measures.frame >= death_frame,
-        **{f"mean_{name}": values for name, values in measures.means.items()},
-    }
-
-
-def _sorted_cells(parts: Sequence[Table]) -> Table:
-    """Both roles' cells in the order of frame, role, track."""
-    joined = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-    order = np.lexsort((joined["track_id"], joined["role"].astype(str), joined["frame"]))
-    return {name: column[order] for name, column in joined.items()}
-
-
-def _track_rows(
-    plan: FieldPlan, tracks: Mapping[CellRole, Tracks], deaths: Sequence[Death]
-) -> list[dict[str, Any]]:
-    died = {(death.role, death.track_id) for death in deaths}
-
-    def end_of(role: CellRole, track: Track) -> TrackEnd:
-        return "died" if (role, track.track_id) in died and track.end != "divided" else track.end
-
-    return [
-        {
-            "well": plan.field.well,
-            "field": plan.field.field,
-            "role": role,
-            "track_id": track.track_id,
-            "first_frame": track.first_frame,
-            "last_frame": track.last_frame,
-            "parent_track_id": track.parent_track_id,
-            "start": track.start,
-            "end": end_of(role, track),
-        }
-        for role in CELL_ROLES
-        for track in tracks[role].tracks
-    ]
-
-
-def _contact_rows(
-    plan: FieldPlan, contacts: Sequence[Contact], deaths: Sequence[Death]
-) -> list[dict[str, Any]]:
-    died = {death.track_id: death.frame for death in deaths if death.role == "target"}
-    return [
-        {
-            "well": plan.field.well,
-            "field": plan.field.field,
-            "contact_id": contact.contact_id,
-            "effector_track_id": contact.effector_track_id,
-            "target_track_id": contact.target_track_id,
-            "first_frame": contact.first_frame,
-            "last_frame": contact.last_frame,
-            "duration_min": contact.duration_min(plan.calibration),
-            "min_gap_um": contact.min_gap_um,
-            "mean_interface_um": contact.mean_interface_um,
-            "starts_censored": contact.starts_censored,
-            "ends_censored": contact.ends_censored,
-            "target_dead": contact.first_frame > died.get(contact.target_track_id, plan.shape[0]),
-        }
-        for contact in contacts
-    ]
-
-
-def _death_rows(plan: FieldPlan, deaths: Sequence[Death]) -> list[dict[str, Any]]:
-    """Uncredited shares are 1 until `plate.py` credits the deaths; effectors have none."""
-    return [
-        {
-            "well": plan.field.well,
-            "field": plan.field.field,
-            "death_id": death.death_id,
-            "role": death.role,
-            "track_id": death.track_id,
-            "frame": death.frame,
-            "first_possible_frame": death.first_possible_frame,
-            "last_possible_frame": death.last_possible_frame,
-            "time_min": plan.calibration.minutes(death.frame),
-            "probability": death.probability,
-            "evidence": "+".join(death.evidence),
-            "uncredited_share": 1.0 if death.role == "target" else None,
-        }
-        for death in deaths
-    ]
 
 
 def _keep(plan: FieldPlan, name: str, table: Table) -> Any:

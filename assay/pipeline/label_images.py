@@ -1,11 +1,11 @@
 """The empty label images of a plate, made whole or not at all before any worker writes into them."""
 
-import os
 import shutil
 from pathlib import Path
 
 import numpy as np
 
+from assay.io.durable import disk_refusals
 from assay.io.layout import shard_frames_of
 from assay.io.ome_zarr import LabelPlate
 from assay.io.results import Results
@@ -21,7 +21,10 @@ def label_shard_frames(shape: tuple[int, int, int, int]) -> int:
 
 
 def make_label_images(plan: RunPlan, results: Results) -> None:
-    """Make the images for frame labels and for track ids; those of other sizes or channels are made anew."""
+    """Make the images for frame labels and for track ids; those of other sizes or channels are made anew.
+
+    One process at a time, while nobody writes into those that are there.
+    """
     for step, path, key, pyramid in (
         ("frame_labels", frame_labels_path(plan.results), plan.label_images_key(), False),
         ("labels_plate", results.labels, plan.labels_plate_key(), True),
@@ -34,15 +37,13 @@ def make_label_images(plan: RunPlan, results: Results) -> None:
 
 
 def _make(plan: RunPlan, path: Path, *, pyramid: bool) -> None:
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    for old in (partial, path):
-        if old.exists():
-            shutil.rmtree(old)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    with disk_refusals("the label images", path):
+        if path.exists():
+            shutil.rmtree(path)
     fields = plan.all_fields
     first = fields[0]
     LabelPlate.create(
-        partial,
+        path,
         fields=[field.field for field in fields],
         shapes={field.field: (field.shape[0], *field.shape[2:]) for field in fields},
         calibration={field.field: field.calibration for field in fields},
@@ -52,4 +53,3 @@ def _make(plan: RunPlan, path: Path, *, pyramid: bool) -> None:
         pyramid=pyramid,
         name=plan.plate_name,
     ).close()
-    partial.rename(path)

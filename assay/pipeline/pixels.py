@@ -5,7 +5,7 @@ touching pairs, which are therefore a unit of their own and can be found again f
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -60,6 +60,7 @@ def scale_field(plan: FieldPlan) -> None:
     """Measure a field's brightness scale from its fixed sample of frames."""
     started = time.perf_counter()
     results = Results.open(plan.results)
+    results.ledger.forget("brightness", field_unit_of(plan))
     stack = open_stack(plan)
     chosen = frames_to_sample(plan.shape[0], plan.missing_frames)
     brightness = measure_brightness(stack.read([frame])[0] for frame in chosen)
@@ -73,16 +74,23 @@ def scale_field(plan: FieldPlan) -> None:
     )
 
 
-def segment_run(
-    plan: FieldPlan, first: int, end: int, make_segmenter: MakeSegmenter, batch_frames: int | None
+def segment_runs(
+    plan: FieldPlan,
+    runs: Sequence[tuple[int, int]],
+    make_segmenter: MakeSegmenter,
+    batch_frames: int | None,
 ) -> None:
-    """Bring one run of frames to labels, measures, light and pairs, as far as they are not there yet."""
+    """Bring runs of frames to labels, measures, light and pairs, as far as they are not there yet.
+
+    Each run (first, last + 1) is committed by itself, so a later run may cut the work otherwise.
+    """
     results = Results.open(plan.results)
-    unit = unit_of(plan, first)
-    if not results.ledger.is_done("pixels", unit, plan.pixels_key()):
-        _segment(plan, results, first, end, make_segmenter, batch_frames)
-    elif not results.ledger.is_done("pairs", unit, plan.pairs_key()):
-        _pair_again(plan, results, first, end)
+    for first, end in runs:
+        unit = unit_of(plan, first)
+        if not results.ledger.is_done("pixels", unit, plan.pixels_key()):
+            _segment(plan, results, first, end, make_segmenter, batch_frames)
+        elif not results.ledger.is_done("pairs", unit, plan.pairs_key()):
+            _pair_again(plan, results, first, end)
 
 
 def _segment(
@@ -95,6 +103,8 @@ def _segment(
 ) -> None:
     clock = _Clock()
     unit = unit_of(plan, first)
+    for step in ("pixels", "pairs"):
+        results.ledger.forget(step, unit)
     stack, segmenter = open_stack(plan), _segmenter(make_segmenter)
     brightness = read_brightness(work_file(plan.results, "brightness", plan.field))
     height, width = plan.shape[2:]
@@ -114,7 +124,7 @@ def _segment(
         seen = segmenter.segment(slots, present=present, pixel_um=plan.calibration.pixel_um)
         clock.lap("network")
         for frame, image, cells in zip(frames, images, seen, strict=True):
-            kept = _nothing(cells) if _is_blank(image, plan.roles) else cells
+            kept = _nothing(cells) if _is_blank(image, plan.used_channels()) else cells
             labels["effector"][frame - first] = kept.effectors
             labels["target"][frame - first] = kept.targets
             found.append(_measure_all(plan, frame, image, kept))
@@ -128,6 +138,7 @@ def _segment(
 
 def _pair_again(plan: FieldPlan, results: Results, first: int, end: int) -> None:
     started = time.perf_counter()
+    results.ledger.forget("pairs", unit_of(plan, first))
     frame_labels = LabelPlate.open(frame_labels_path(plan.results))
     parts = []
     for frame in range(first, end):
@@ -223,10 +234,9 @@ def _pairs_of(found: list[_Frame]) -> Pairs:
     return concatenate_pairs([frame.pairs for frame in found])
 
 
-def _is_blank(image: NDArray[Any], roles: Mapping[Any, tuple[int, ...]]) -> bool:
-    """Whether a channel that the model looks at holds one flat value: nothing was recorded."""
-    used = sorted({channel for channels in roles.values() for channel in channels})
-    return any(bool(image[channel].min() == image[channel].max()) for channel in used)
+def _is_blank(image: NDArray[Any], channels: Sequence[int]) -> bool:
+    """Whether one of the channels holds one flat value: nothing was recorded."""
+    return any(bool(image[channel].min() == image[channel].max()) for channel in channels)
 
 
 def _nothing(labels: FrameLabels) -> FrameLabels:

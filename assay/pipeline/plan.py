@@ -41,7 +41,7 @@ class FieldPlan:
     roles: Mapping[ChannelRole, tuple[int, ...]]  # role -> channel numbers
     missing_frames: frozenset[int]
     identity: str  # of the raw images
-    run_frames: int  # frames of one unit of work: whole shards
+    run_frames: int  # frames of one unit of work: one shard of the label images
     protocol: Protocol
     segmenter: Mapping[str, str]  # identity of the model
 
@@ -56,6 +56,10 @@ class FieldPlan:
             channel for role, channels in self.roles.items() if role != "death" for channel in channels
         )
 
+    def used_channels(self) -> tuple[int, ...]:
+        """Channels that any role uses, in order."""
+        return tuple(sorted({channel for channels in self.roles.values() for channel in channels}))
+
     def preview_channels(self) -> tuple[str, ...]:
         """One channel per role, for the small preview beside the label images."""
         return tuple(self.channel_names[channels[0]] for channels in self.roles.values())
@@ -68,9 +72,7 @@ class FieldPlan:
 
     def brightness_key(self) -> str:
         """Raw images and which frames are known to be missing."""
-        return _hash(
-            "brightness", self.identity, sorted(self.missing_frames), self.protocol.input.missing_chunks
-        )
+        return _hash("brightness", self.identity, sorted(self.missing_frames))
 
     def pixels_key(self) -> str:
         """The above, what each channel shows, the model and the pixel size."""

@@ -1,14 +1,15 @@
 """The order of the steps, for a whole plate: what is there is kept, what failed is said, what stops is resumable."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from assay.errors import AssayError, ResultsError
+from assay.errors import AssayError, ImageError, ResultsError
 from assay.execution import Engine, Task, open_engine
 from assay.io.ledger import Ledger
-from assay.io.ome_zarr import LabelPlate, MissingChunks, open_plate
+from assay.io.ome_zarr import LabelPlate, MissingChunks, Plate, open_plate
 from assay.io.results import Results
 from assay.pipeline.cells import find_events, link_field, write_labels
 from assay.pipeline.label_images import label_shard_frames, make_label_images
@@ -17,16 +18,25 @@ from assay.pipeline.pixels import (
     MakeSegmenter,
     field_unit_of,
     scale_field,
-    segment_run,
+    segment_runs,
     unit_of,
 )
 from assay.pipeline.plan import FieldPlan, RunPlan
 from assay.pipeline.plate import write_result_tables
-from assay.pipeline.status import write_expected
+from assay.pipeline.status import expected_segmenter, write_expected
 from assay.protocol import Protocol as AssayProtocol
 from assay.protocol import read_protocol
 from assay.stack import FieldId
 
+_BEGINNING, _PATIENCE_S = "beginning", 600.0  # the lock under which RESULTS are laid out
+_NUMERICS = ("precision", "numerics")  # of the segmenter's identity
+_SHOWN_AS = {
+    "brightness": "brightness",
+    "pixels": "segmentation",
+    "link": "tracking",
+    "labels": "label images",
+    "events": "contacts and deaths",
+}
 _PIXELS_WORTH_A_WORKER = 150_000_000  # starting processes that each load a model takes about ten seconds
 
 
@@ -75,9 +85,9 @@ class _Run:
     progress: Progress
     failed: dict[FieldId, str] = field(default_factory=dict)
 
-    def step(self, name: str, tasks: Sequence[Task], total: int) -> None:
-        """Run the tasks of one step; of a field's errors the one of its first unit is kept."""
-        self.progress.begin(name, total, total - len(tasks))
+    def step(self, step: str, tasks: Sequence[Task], total: int) -> None:
+        """Run the tasks of one step of the ledger; of a field's errors the one of its first unit is kept."""
+        self.progress.begin(_SHOWN_AS[step], total, total - len(tasks))
         errors: dict[FieldId, tuple[str, str]] = {}
         for outcome in self.engine.run(tasks):
             self.progress.advance()
@@ -86,7 +96,7 @@ class _Run:
                 errors[outcome.task.field] = min(mine, errors.get(outcome.task.field, mine))
         for place, (unit, message) in sorted(errors.items()):
             self.failed[place] = message
-            self.results.ledger.mark_failed(name, unit, message)
+            self.results.ledger.mark_failed(step, unit, message)
             self.progress.say(f"failed: {message}")
 
 
@@ -109,27 +119,9 @@ def plan_run(
     fields: list[FieldPlan] = []
     refused: dict[FieldId, str] = {}
     first_error: AssayError | None = None
-    policy: MissingChunks = "mask" if protocol.input.missing_chunks == "mask" else "fail"
     for place in opened.fields:
         try:
-            stack = opened.stack(place, calibration=protocol.calibration, missing_chunks=policy)
-            fields.append(
-                FieldPlan(
-                    plate=plate,
-                    results=results,
-                    field=place,
-                    shape=stack.shape,
-                    dtype=stack.dtype.str,
-                    calibration=stack.calibration,
-                    channel_names=stack.channel_names,
-                    roles=protocol.channel_indices(stack.channel_names, str(place)),
-                    missing_frames=stack.missing_frames,
-                    identity=opened.field_identity(place),
-                    run_frames=options.shards_per_task * label_shard_frames(stack.shape),
-                    protocol=protocol,
-                    segmenter={},
-                )
-            )
+            fields.append(_plan_field(opened, place, results, protocol))
         except AssayError as error:
             if not options.wells or place.well in options.wells:
                 first_error = first_error or error
@@ -147,6 +139,31 @@ def plan_run(
     if first_error is not None and not plan.fields:
         raise first_error
     return plan
+
+
+def _plan_field(plate: Plate, place: FieldId, results: Path, protocol: AssayProtocol) -> FieldPlan:
+    policy: MissingChunks = "mask" if protocol.input.missing_chunks == "mask" else "fail"
+    stack = plate.stack(place, calibration=protocol.calibration, missing_chunks=policy)
+    missing = stack.missing_frames
+    if len(missing) == stack.shape[0]:
+        raise ImageError(
+            f"{place}: none of its {len(missing)} frames was ever recorded. Film it, or leave it out."
+        )
+    return FieldPlan(
+        plate=plate.path,
+        results=results,
+        field=place,
+        shape=stack.shape,
+        dtype=stack.dtype.str,
+        calibration=stack.calibration,
+        channel_names=stack.channel_names,
+        roles=protocol.channel_indices(stack.channel_names, str(place)),
+        missing_frames=missing,
+        identity=plate.field_identity(place),
+        run_frames=label_shard_frames(stack.shape),
+        protocol=protocol,
+        segmenter={},
+    )
 
 
 def choose_workers(plan: RunPlan, cores: int) -> int:
@@ -185,12 +202,8 @@ def run_plate(
         plate_path=str(plan.plate.resolve()),
     )
     number, of = options.part
-    with results.lock(f"part-{number}-of-{of}" if of > 1 else "run"):
-        if not options.redo:
-            _require_same_images(plan.protocol, results)
-        results.write_protocol(plan.protocol.to_toml())
-        write_expected(plan, results)
-        make_label_images(plan, results)
+    with ExitStack() as held:
+        _begin(plan, results, options, held)
         with open_engine(options.workers) as engine:
             run = _Run(plan=plan, results=results, engine=engine, progress=progress)
             _per_field_steps(run, plan.fields[number - 1 :: of], make_segmenter, options)
@@ -207,26 +220,56 @@ def run_plate(
         return RunOutcome(plan=plan, failed=failed, complete=True, report=report)
 
 
-def _require_same_images(protocol: AssayProtocol, results: Results) -> None:
-    """Refuse a protocol under which every pixel would be looked at again; a threshold may change.
+def _begin(plan: RunPlan, results: Results, options: RunOptions, held: ExitStack) -> None:
+    """Lay out RESULTS, one process at a time, and hold them: alone, or beside the other parts of a job array.
 
     Raises:
-        ResultsError: Channels, model, pixel size or the treatment of missing chunks changed.
+        ResultsError: Others work here with another protocol or cut, or RESULTS are of other images.
     """
-    if not results.protocol_file.is_file():
-        return
-    before = read_protocol(results.protocol_file)
-    now_then = {
+    number, of = options.part
+    name, others = (f"part-{number}-of-{of}", [f"part-*-of-{of}"]) if of > 1 else ("run", [])
+    with results.lock(_BEGINNING, wait_s=_PATIENCE_S):
+        held.enter_context(results.lock(name, beside=[_BEGINNING, *others]))
+        text = plan.protocol.to_toml()
+        if results.protocol_file.is_file():
+            if not options.redo:
+                _require_same_images(plan, results)
+            changed = results.protocol_file.read_text(encoding="utf-8") != text
+            if changed and results.others_at_work(_BEGINNING, name):
+                raise ResultsError(
+                    f"{results.path}: other parts are at work here with another protocol. Wait until they end, or "
+                    "choose another folder for --out."
+                )
+        results.write_protocol(text)
+        make_label_images(plan, results)
+        write_expected(plan, results)
+
+
+def _require_same_images(plan: RunPlan, results: Results) -> None:
+    """Refuse a run that would look at every pixel again, by its protocol or its device; a threshold may change.
+
+    Raises:
+        ResultsError: Channels, model, pixel size or the numerics of the device changed.
+    """
+    protocol, before = plan.protocol, read_protocol(results.protocol_file)
+    now_then: dict[str, tuple[Any, Any]] = {
         "[channels]": (dict(protocol.channels), dict(before.channels)),
         "[model]": (protocol.model, before.model),
         "[calibration] pixel_um": (protocol.calibration.pixel_um, before.calibration.pixel_um),
-        "[input]": (protocol.input, before.input),
     }
+    segmenter = expected_segmenter(results)
+    for part in _NUMERICS:
+        now = plan.fields[0].segmenter.get(part) if plan.fields else None
+        now_then[f"the device's {part}"] = (now, segmenter.get(part, now))
     for section, (now, then) in now_then.items():
         if now != then:
             raise ResultsError(
                 f"{results.path} holds results of another protocol: {section} was {then}, is {now}. All of it would "
                 "be done again. Choose another folder for --out, or say --redo to replace what is there."
+                if section.startswith("[")
+                else f"{results.path} holds results of another kind of machine: {section} was {then}, is {now}. One "
+                'run never mixes two. Go on where it was begun (or with --device, or [model] precision = "fp32"), '
+                "choose another folder for --out, or say --redo."
             )
 
 
@@ -240,6 +283,11 @@ def report_again(results: Path, *, tables_only: bool, for_print: bool, progress:
     provenance = opened.read_provenance()
     if "model" not in provenance:
         raise ResultsError(f"{results}: no run was finished here yet. Run the same `killassay run` again.")
+    if not Path(opened.plate_path).is_dir():
+        raise ResultsError(
+            f"{results}: the plate was in {opened.plate_path} and is not there now. Run `killassay run` with its new "
+            "place; what is done is not done again."
+        )
     plan = plan_run(
         Path(opened.plate_path),
         results,
@@ -247,12 +295,24 @@ def report_again(results: Path, *, tables_only: bool, for_print: bool, progress:
         options=RunOptions(wells=tuple(provenance["wells"])),
     ).with_segmenter(provenance["model"])
     failed = {FieldId(well, field): reason for well, field, reason in provenance["failed"]}
-    with opened.lock():
+    with opened.lock(beside=()):
+        _require_all_events(plan, opened, failed)
         progress.begin("tables" if tables_only else "report", 1)
         write_result_tables(plan, opened, failed)
         path = opened.tables if tables_only else write_page(plan, opened, failed, for_print=for_print)
         progress.advance()
     return path
+
+
+def _require_all_events(plan: RunPlan, results: Results, failed: Mapping[FieldId, str]) -> None:
+    """Refuse to put together events of two protocols, as a run leaves them that was stopped halfway."""
+    done = results.ledger.is_done
+    for one in plan.fields:
+        if one.field not in failed and not done("events", field_unit_of(one), one.events_key()):
+            raise ResultsError(
+                f"{results.path}: the last run was not finished, {one.field} still lacks its events. Run the same "
+                "`killassay run` again."
+            )
 
 
 def _record(plan: RunPlan, failed: Mapping[FieldId, str]) -> dict[str, Any]:
@@ -275,23 +335,27 @@ def _per_field_steps(
     def alive() -> list[FieldPlan]:
         return [plan for plan in mine if plan.field not in run.failed]
 
-    def per_field(name: str, step: str, call: Callable[..., None], key: Callable[[FieldPlan], str]) -> None:
+    def per_field(step: str, call: Callable[..., None], key: Callable[[FieldPlan], str]) -> None:
         todo = [p for p in alive() if not ledger.is_done(step, field_unit_of(p), key(p))]
-        run.step(name, [_task(p, field_unit_of(p), call, p) for p in todo], len(alive()))
+        run.step(step, [_task(p, field_unit_of(p), call, p) for p in todo], len(alive()))
 
-    per_field("brightness", "brightness", scale_field, FieldPlan.brightness_key)
-    runs = [(plan, a, b) for plan in alive() for a, b in plan.runs()]
-    todo = [(p, a, b) for p, a, b in runs if not _pixels_done(ledger, p, a)]
+    per_field("brightness", scale_field, FieldPlan.brightness_key)
+    groups = [(plan, runs) for plan in alive() for runs in _grouped(plan.runs(), options.shards_per_task)]
     tasks = [
-        _task(p, unit_of(p, a), segment_run, p, a, b, make_segmenter, options.batch_frames)
-        for p, a, b in todo
+        _task(p, unit_of(p, runs[0][0]), segment_runs, p, runs, make_segmenter, options.batch_frames)
+        for p, runs in groups
+        if not all(_pixels_done(ledger, p, first) for first, _ in runs)
     ]
-    run.step("segmentation", tasks, len(runs))
-    per_field("tracking", "link", link_field, FieldPlan.link_key)
+    run.step("pixels", tasks, len(groups))
+    per_field("link", link_field, FieldPlan.link_key)
     runs = [(plan, a, b) for plan in alive() for a, b in plan.runs()]
     todo = [(p, a, b) for p, a, b in runs if not ledger.is_done("labels", unit_of(p, a), p.labels_key())]
-    run.step("label images", [_task(p, unit_of(p, a), write_labels, p, a, b) for p, a, b in todo], len(runs))
-    per_field("contacts and deaths", "events", find_events, FieldPlan.events_key)
+    run.step("labels", [_task(p, unit_of(p, a), write_labels, p, a, b) for p, a, b in todo], len(runs))
+    per_field("events", find_events, FieldPlan.events_key)
+
+
+def _grouped(runs: Sequence[tuple[int, int]], size: int) -> list[Sequence[tuple[int, int]]]:
+    return [runs[start : start + size] for start in range(0, len(runs), size)]
 
 
 def _pixels_done(ledger: Ledger, plan: FieldPlan, first: int) -> bool:

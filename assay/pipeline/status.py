@@ -1,26 +1,43 @@
 """How far a run is, from its ledger alone."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from assay.errors import ResultsError
 from assay.io.durable import write_whole
 from assay.io.results import Results
+from assay.pipeline.pixels import field_unit_of
 from assay.pipeline.plan import RunPlan
 
-_STEPS = ("brightness", "pixels", "link", "labels", "events")
+_STEPS = ("pixels", "link", "events")
+_EXPECTED = "expected.json"
 
 
 def write_expected(plan: RunPlan, results: Results) -> None:
     """Keep what a run expects to do, so that `status` can say what is missing."""
     fields = {
-        f"{field.field.well}_{field.field.field}": {"runs": len(field.runs()), "frames": field.shape[0]}
+        field_unit_of(field): {
+            "runs": len(field.runs()),
+            "frames": field.shape[0],
+            "keys": {"pixels": field.pixels_key(), "link": field.link_key(), "events": field.events_key()},
+        }
         for field in plan.fields
     }
     refused = {str(place): reason for place, reason in sorted(plan.refused.items())}
-    text = json.dumps({"fields": fields, "refused": refused}, sort_keys=True, indent=1)
-    write_whole(results.work / "expected.json", text.encode())
+    segmenter = dict(plan.fields[0].segmenter) if plan.fields else {}
+    values = {"fields": fields, "refused": refused, "segmenter": segmenter}
+    write_whole(results.work / _EXPECTED, json.dumps(values, sort_keys=True, indent=1).encode())
+
+
+def expected_segmenter(results: Results) -> Mapping[str, str]:
+    """Identity of the model and device that RESULTS were begun with; empty where nothing was begun."""
+    try:
+        expected = json.loads((results.work / _EXPECTED).read_text())
+    except (OSError, ValueError):
+        return {}
+    return dict(expected.get("segmenter", {}))
 
 
 def status_lines(path: Path) -> tuple[list[str], bool]:
@@ -31,16 +48,16 @@ def status_lines(path: Path) -> tuple[list[str], bool]:
     """
     results = Results.open(path)
     try:
-        expected: dict[str, Any] = json.loads((results.work / "expected.json").read_text())
+        expected: dict[str, Any] = json.loads((results.work / _EXPECTED).read_text())
     except (OSError, ValueError) as error:
         raise ResultsError(f"{path}: nothing was begun here yet. Start `killassay run`.") from error
-    done = {step: [record.unit for record in results.ledger.records(step)] for step in _STEPS}
+    done = {step: {(r.unit, r.key) for r in results.ledger.records(step)} for step in _STEPS}
     failures = {unit: message for (_, unit), message in results.ledger.failures().items()}
     lines, some_failed = [], bool(expected["refused"])
     for field, counts in expected["fields"].items():
-        runs = counts["runs"]
-        n_runs = sum(unit.startswith(f"{field}_") for unit in done["pixels"])
-        linked, events = field in done["link"], field in done["events"]
+        runs, keys = counts["runs"], counts["keys"]
+        n_runs = sum(unit.startswith(f"{field}_") and key == keys["pixels"] for unit, key in done["pixels"])
+        linked, events = ((field, keys[step]) in done[step] for step in ("link", "events"))
         failure = next(
             (m for unit, m in sorted(failures.items()) if unit == field or unit.startswith(f"{field}_")), None
         )

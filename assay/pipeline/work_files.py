@@ -112,6 +112,12 @@ def take_measures(measures: CellMeasures, rows: Sequence[int] | Any) -> CellMeas
     )
 
 
+def take_channels(quality: FrameQuality, channels: Sequence[int]) -> FrameQuality:
+    """The light of the chosen channels."""
+    columns = {name: getattr(quality, name)[:, list(channels)] for name in _quality_columns()}
+    return FrameQuality(frame=quality.frame, **columns)
+
+
 def measures_file(results: Path, role: CellRole, field: FieldId, first_frame: int) -> Path:
     """Path of the measures of one role in one run of frames."""
     assert role in CELL_ROLES

@@ -1,0 +1,127 @@
+"""Rows of the result tables of one field, made of its tracks, contacts and deaths."""
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from assay.columns import Table
+from assay.contacts import Contact
+from assay.deaths import Death
+from assay.labels import CELL_ROLES, CellMeasures, CellRole
+from assay.pipeline.plan import FieldPlan
+from assay.tracks import Track, TrackEnd, Tracks
+
+
+def cells_table(
+    plan: FieldPlan,
+    measures: CellMeasures,
+    tracks: Tracks,
+    deaths: Sequence[Death],
+    dead_from_start: Collection[int],
+) -> Table:
+    """One role's cells of all usable frames; whoever was dead when first seen is dead from frame 0."""
+    frame_min = plan.calibration.frame_min
+    died = {death.track_id: death.frame for death in deaths if death.role == measures.role}
+    died |= dict.fromkeys(dead_from_start, 0)
+    never = plan.shape[0]
+    death_frame = np.array([died.get(track, never) for track in tracks.track_id.tolist()], dtype=np.int64)
+    n = len(measures)
+    return {
+        "well": np.full(n, plan.field.well, dtype=object),
+        "field": np.full(n, plan.field.field, dtype=np.int64),
+        "frame": measures.frame.astype(np.int64),
+        "time_min": measures.frame * (np.nan if frame_min is None else frame_min),
+        "role": np.full(n, measures.role, dtype=object),
+        "track_id": tracks.track_id,
+        "label": measures.label.astype(np.int64),
+        "y_um": measures.y_um,
+        "x_um": measures.x_um,
+        "area_um2": measures.area_um2,
+        "eccentricity": measures.eccentricity,
+        "covered": measures.covered,
+        "at_border": measures.at_border,
+        "score": measures.score,
+        "dead": measures.frame >= death_frame,
+        **{f"mean_{name}": values for name, values in measures.means.items()},
+    }
+
+
+def sorted_cells(parts: Sequence[Table]) -> Table:
+    """Both roles' cells in the order of frame, role, track."""
+    joined = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    order = np.lexsort((joined["track_id"], joined["role"].astype(str), joined["frame"]))
+    return {name: column[order] for name, column in joined.items()}
+
+
+def track_rows(
+    plan: FieldPlan, tracks: Mapping[CellRole, Tracks], deaths: Sequence[Death]
+) -> list[dict[str, Any]]:
+    """Both roles' tracks; one that ends after its cell's death ends as died."""
+    died = {(death.role, death.track_id) for death in deaths}
+
+    def end_of(role: CellRole, track: Track) -> TrackEnd:
+        return "died" if (role, track.track_id) in died and track.end != "divided" else track.end
+
+    return [
+        {
+            "well": plan.field.well,
+            "field": plan.field.field,
+            "role": role,
+            "track_id": track.track_id,
+            "first_frame": track.first_frame,
+            "last_frame": track.last_frame,
+            "parent_track_id": track.parent_track_id,
+            "start": track.start,
+            "end": end_of(role, track),
+        }
+        for role in CELL_ROLES
+        for track in tracks[role].tracks
+    ]
+
+
+def contact_rows(
+    plan: FieldPlan, contacts: Sequence[Contact], deaths: Sequence[Death], dead_from_start: Collection[int]
+) -> list[dict[str, Any]]:
+    """Contacts; whether each target was dead when its contact began, of those dead when first seen too."""
+    died = {death.track_id: death.frame for death in deaths if death.role == "target"}
+    died |= dict.fromkeys(dead_from_start, -1)
+    return [
+        {
+            "well": plan.field.well,
+            "field": plan.field.field,
+            "contact_id": contact.contact_id,
+            "effector_track_id": contact.effector_track_id,
+            "target_track_id": contact.target_track_id,
+            "first_frame": contact.first_frame,
+            "last_frame": contact.last_frame,
+            "duration_min": contact.duration_min(plan.calibration),
+            "min_gap_um": contact.min_gap_um,
+            "mean_interface_um": contact.mean_interface_um,
+            "starts_censored": contact.starts_censored,
+            "ends_censored": contact.ends_censored,
+            "target_dead": contact.first_frame > died.get(contact.target_track_id, plan.shape[0]),
+        }
+        for contact in contacts
+    ]
+
+
+def death_rows(plan: FieldPlan, deaths: Sequence[Death]) -> list[dict[str, Any]]:
+    """Uncredited shares are 1 until `plate.py` credits the deaths; effectors have none."""
+    return [
+        {
+            "well": plan.field.well,
+            "field": plan.field.field,
+            "death_id": death.death_id,
+            "role": death.role,
+            "track_id": death.track_id,
+            "frame": death.frame,
+            "first_possible_frame": death.first_possible_frame,
+            "last_possible_frame": death.last_possible_frame,
+            "time_min": plan.calibration.minutes(death.frame),
+            "probability": death.probability,
+            "evidence": "+".join(death.evidence),
+            "uncredited_share": 1.0 if death.role == "target" else None,
+        }
+        for death in deaths
+    ]

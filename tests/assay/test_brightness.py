@@ -83,3 +83,12 @@ def test_input_is_not_changed():
     before = frame.copy()
     role_slots(frame[None], measure_brightness([frame]), {"target": (0,)})
     assert (frame == before).all()
+
+
+def test_a_dyes_faint_bleed_into_an_empty_channel_of_few_counts_stays_faint():
+    rng = np.random.Generator(np.random.PCG64(RNG_SEED))
+    image = rng.normal(15, 0.8, (1, 100, 120))
+    image[0, 20:60, 30:60] += 5  # what a bright target leaves in the effectors' channel
+    counts = np.rint(image).astype(np.uint16)
+    slots, _ = role_slots(counts[None], measure_brightness([counts]), {"effector": (0,)})
+    assert 0.2 < np.median(slots[0, 0, 20:60, 30:60]) < 0.45  # 5 counts of about 20 noises of 0.7 to 0.8

@@ -5,12 +5,12 @@ disk, with a commit record of its own, before they return. So any engine may die
 them decides what the answer is.
 """
 
-import contextlib
 import itertools
 import os
+import signal
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -26,6 +26,15 @@ _WORKER_ENVIRONMENT = {
     "MKL_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
     "MALLOC_TRIM_THRESHOLD_": "268435456",
+}
+_DASK_SETTINGS = {
+    "distributed.scheduler.allowed-failures": _DEATHS_ALLOWED,
+    "distributed.scheduler.worker-saturation": 1.0,  # a task waits at no worker: none dies of its neighbour
+    "distributed.scheduler.worker-ttl": "120s",
+    "distributed.nanny.pre-spawn-environ": _WORKER_ENVIRONMENT,
+    "distributed.worker.memory.target": False,
+    "distributed.worker.memory.spill": False,
+    "distributed.worker.memory.pause": False,
 }
 
 
@@ -74,81 +83,103 @@ class InProcess:
 
 
 class DaskEngine:
-    """Dask workers, one thread each, with a bounded window of tasks in flight."""
+    """Dask workers on this machine, one thread each, with a bounded window of tasks in flight.
 
-    def __init__(self, client: Any, workers: int) -> None:
-        self._client = client
+    They are started when the first task comes: a run that finds everything done waits for no process.
+    """
+
+    def __init__(self, workers: int) -> None:
         self.workers = workers
+        self._opened = ExitStack()
+        self._client: Any = None
 
     def run(self, tasks: Iterable[Task]) -> Iterator[Outcome]:
         """Run the tasks, a window at a time; a worker that dies is replaced and its task tried again."""
         from distributed import as_completed
 
         waiting = iter(tasks)
+        window = list(itertools.islice(waiting, _WINDOW_PER_WORKER * self.workers))
+        if not window:
+            return
+        client = self._started()
         running: dict[Any, Task] = {}
-        finished = as_completed()
+        finished = as_completed(loop=client.loop)
 
-        def submit_next() -> None:
-            for task in itertools.islice(waiting, 1):
-                future = self._client.submit(
-                    _attempt, task, pure=False, key=f"{task.unit}-{time.monotonic_ns()}"
-                )
-                running[future] = task
-                finished.add(future)
+        def submit(task: Task) -> None:
+            key = f"{task.unit}-{time.monotonic_ns()}"
+            future = client.submit(_attempt, task, pure=False, key=key)
+            running[future] = task
+            finished.add(future)
 
-        for _ in range(_WINDOW_PER_WORKER * self.workers):
-            submit_next()
         try:
+            for task in window:
+                submit(task)
             for future in finished:
                 yield _outcome_of(future, running.pop(future))
-                submit_next()
+                for task in itertools.islice(waiting, 1):
+                    submit(task)
         finally:
-            self._client.cancel(list(running))
+            client.cancel(list(running))
+
+    def close(self) -> None:
+        """End the workers, if there are any."""
+        self._client = None
+        self._opened.close()
+
+    def _started(self) -> Any:
+        if self._client is None:
+            import dask
+            from distributed import Client, LocalCluster
+
+            with dask.config.set(_DASK_SETTINGS):
+                cluster = LocalCluster(
+                    n_workers=self.workers,
+                    threads_per_worker=1,
+                    processes=True,
+                    host="127.0.0.1",
+                    dashboard_address="127.0.0.1:0",  # any free port, so that two runs on a machine do not meet
+                    silence_logs=50,
+                )
+                self._opened.callback(_give_up_on, cluster.close, 30)
+                self._client = Client(cluster)
+                self._opened.callback(_give_up_on, self._client.close, 10)
+            self._client.register_plugin(_deaf_to_interrupts())
+        return self._client
 
 
-def open_engine(workers: int) -> AbstractContextManager[Engine]:
+def _give_up_on(close: Callable[..., Any], seconds: int) -> None:
+    """Close in so many seconds or not at all: the work is done or given up, slow good-byes change nothing."""
+    with suppress(TimeoutError):
+        close(timeout=seconds)
+
+
+def _deaf_to_interrupts() -> Any:
+    """Ctrl-C on a terminal reaches every process of the run; this one ends the workers, in order."""
+    from distributed import WorkerPlugin
+
+    class DeafToInterrupts(WorkerPlugin):  # type: ignore[misc]
+        def setup(self, worker: Any) -> None:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    return DeafToInterrupts()
+
+
+@contextmanager
+def open_engine(workers: int) -> Iterator[Engine]:
     """An engine with so many workers; with one there is no scheduler at all."""
-    return nullcontext(InProcess()) if workers <= 1 else _LocalCluster(workers)
+    if workers <= 1:
+        yield InProcess()
+        return
+    engine = DaskEngine(workers)
+    try:
+        yield engine
+    finally:
+        engine.close()
 
 
 def available_cores() -> int:
     """Cores this process may use (a batch system or container may give fewer than the machine has)."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-class _LocalCluster(AbstractContextManager[Engine]):
-    def __init__(self, workers: int) -> None:
-        self._workers = workers
-
-    def __enter__(self) -> Engine:
-        import dask
-        from distributed import Client, LocalCluster
-
-        with dask.config.set(
-            {
-                "distributed.scheduler.allowed-failures": _DEATHS_ALLOWED,
-                "distributed.scheduler.worker-ttl": "120s",
-                "distributed.nanny.pre-spawn-environ": _WORKER_ENVIRONMENT,
-                "distributed.worker.memory.target": False,
-                "distributed.worker.memory.spill": False,
-                "distributed.worker.memory.pause": False,
-            }
-        ):
-            self._cluster = LocalCluster(
-                n_workers=self._workers,
-                threads_per_worker=1,
-                processes=True,
-                host="127.0.0.1",
-                dashboard_address="127.0.0.1:0",  # any free port, so that two runs on a machine do not meet
-                silence_logs=50,
-            )
-            self._client = Client(self._cluster)
-        return DaskEngine(self._client, self._workers)
-
-    def __exit__(self, *_: object) -> None:
-        with contextlib.suppress(TimeoutError):  # the work is done or given up; slow good-byes change nothing
-            self._client.close(timeout=10)
-            self._cluster.close(timeout=30)
 
 
 def _attempt(task: Task) -> Outcome:

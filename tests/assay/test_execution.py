@@ -30,6 +30,16 @@ def _die_once(mark: Path) -> int:
     return 7
 
 
+def _die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _interrupted() -> int:
+    os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(0.1)
+    return os.getpid()
+
+
 def task(number: int) -> Task:
     return Task(unit=f"unit {number}", field=FieldId("B02", 0), call=_double, arguments=(number,))
 
@@ -65,6 +75,41 @@ def test_a_worker_that_is_killed_is_replaced_and_its_task_done_again(
 ):
     fatal = Task(unit="fatal", field=None, call=_die_once, arguments=(tmp_path / "died",))
     assert run(engines[2], fatal)["fatal"].value == 7
+
+
+def test_a_task_that_kills_every_worker_is_given_up_and_takes_no_other_with_it(engines: dict[int, Engine]):
+    deadly = Task(unit="deadly", field=FieldId("B02", 0), call=_die, arguments=())
+    outcomes = run(engines[2], task(0), deadly, *(task(n) for n in range(1, 12)))
+    assert outcomes["deadly"].error is not None
+    assert "deadly: the worker died 3 times on it" in outcomes["deadly"].error
+    assert [outcomes[f"unit {n}"].value for n in range(12)] == [2 * n for n in range(12)]
+
+
+def test_workers_do_not_die_of_an_interrupt_that_is_meant_for_the_run(engines: dict[int, Engine]):
+    first = run(
+        engines[2], *(Task(unit=f"{n}", field=None, call=_interrupted, arguments=()) for n in range(4))
+    )
+    again = run(
+        engines[2], *(Task(unit=f"{n}", field=None, call=_interrupted, arguments=()) for n in range(4))
+    )
+    assert {outcome.value for outcome in again.values()} <= {outcome.value for outcome in first.values()}
+
+
+def test_workers_are_started_for_the_first_task_only():
+    before = time.perf_counter()
+    with open_engine(8) as engine:
+        assert run(engine) == {}
+    assert time.perf_counter() - before < 1.0
+
+
+def test_leaving_early_leaves_no_worker_behind():
+    with open_engine(2) as engine:
+        tasks = [Task(unit=f"pid {n}", field=None, call=os.getpid, arguments=()) for n in range(8)]
+        outcomes = engine.run(tasks)
+        worker = next(outcomes).value
+        outcomes.close()  # type: ignore[attr-defined]
+    with pytest.raises(ProcessLookupError, match="No such process"):
+        os.kill(worker, 0)
 
 
 def test_no_task_is_no_work(engines: dict[int, Engine]):

@@ -18,6 +18,9 @@ from assay.stack import well_name
 
 KINDS = ("sample", "mock", "target_only", "effector_only")
 PRECISIONS = ("auto", "fp32", "bf16")
+_LARGEST = (
+    10**9
+)  # no number of an experiment is larger; keeps frames and minutes within every table's integers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,9 +172,12 @@ def read_protocol(path: Path) -> Protocol:
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError:
+        raise ProtocolError(f"protocol {path} is not UTF-8 text. Save it as UTF-8.") from None
+    except OSError as error:
         raise ProtocolError(
-            f"protocol {path} cannot be read ({error}). `killassay protocol PLATE.zarr -o {path.name}` writes one."
+            f"protocol {path} cannot be read: {error.strerror}. Expected a TOML file; "
+            "`killassay protocol PLATE.zarr -o P.toml` writes one."
         ) from error
     try:
         return parse_protocol(text)
@@ -185,6 +191,8 @@ def parse_protocol(text: str) -> Protocol:
         values = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ProtocolError(f"this is not TOML: {error}.") from error
+    except RecursionError:
+        raise ProtocolError("its brackets are nested too deep for a protocol.") from None
     _refuse_unknown("the protocol", values, ["channels", "condition", *_SECTIONS])
     sections = {name: _section(name, kind, values.get(name, {})) for name, kind in _SECTIONS.items()}
     protocol = Protocol(
@@ -236,6 +244,10 @@ def _section(name: str, kind: type, values: Any) -> Any:
     known = {entry.name: entry for entry in fields(kind)}
     _refuse_unknown(f"[{name}]", values, list(known))
     given = {key: _typed(f"[{name}] {key}", known[key].default, value) for key, value in values.items()}
+    if isinstance(given.get("frame_min"), list):
+        raise ProtocolError(
+            f"[calibration] frame_min = {values['frame_min']!r}: expected a number of minutes."
+        )
     if given.get("pixel_um") is not None:
         given["pixel_um"] = _pair("[calibration] pixel_um", values["pixel_um"])
     return kind(**given)
@@ -243,6 +255,8 @@ def _section(name: str, kind: type, values: Any) -> Any:
 
 def _typed(where: str, default: Any, value: Any) -> Any:
     """Keep the type of the default; a whole number may stand for a float."""
+    if isinstance(value, int) and abs(value) > _LARGEST:
+        raise ProtocolError(f"{where}: expected a number of at most {_LARGEST:g}.")
     if isinstance(default, bool) or isinstance(value, bool):
         fits = isinstance(default, bool) and isinstance(value, bool)
     elif isinstance(default, int):
@@ -253,7 +267,7 @@ def _typed(where: str, default: Any, value: Any) -> Any:
     elif isinstance(default, str):
         fits = isinstance(value, str)
     else:  # calibration: None means "as the images say"
-        fits = isinstance(value, int | float | list)
+        fits = isinstance(value, int | float) or (isinstance(value, list) and where.endswith("pixel_um"))
     if not fits:
         expected = type(default).__name__ if default is not None else "number"
         raise ProtocolError(f"{where} = {value!r}: expected a {expected}.")
@@ -269,7 +283,7 @@ def _pair(where: str, value: Any) -> tuple[float, float]:
 
 
 def _conditions(values: Any) -> tuple[Condition, ...]:
-    if not isinstance(values, list):
+    if not isinstance(values, list) or not all(isinstance(block, dict) for block in values):
         raise ProtocolError("conditions are written as [[condition]], with two brackets, one block each.")
     conditions = []
     owner: dict[str, str] = {}
@@ -285,10 +299,10 @@ def _conditions(values: Any) -> tuple[Condition, ...]:
                 f"condition {name!r}: kind = {kind!r}, expected one of {', '.join(KINDS)}.{_nearest(kind, KINDS)}"
             )
         ratio = block.get("seeded_et_ratio")
-        if ratio is not None and (isinstance(ratio, bool) or not isinstance(ratio, int | float) or ratio < 0):
-            raise ProtocolError(
-                f"condition {name!r}: seeded_et_ratio = {ratio!r}, expected a number of 0 or more."
-            )
+        if ratio is not None and (
+            isinstance(ratio, bool) or not isinstance(ratio, int | float) or not 0 <= ratio < _LARGEST
+        ):
+            raise ProtocolError(f"condition {name!r}: seeded_et_ratio = {ratio!r}, expected 0 or more.")
         named = tuple(well_name(well) for well in wells)
         for well in named:
             if well in owner:
@@ -300,9 +314,7 @@ def _conditions(values: Any) -> tuple[Condition, ...]:
     names = [condition.name for condition in conditions]
     doubled = next((name for name in names if names.count(name) > 1), None)
     if doubled is not None:
-        raise ProtocolError(
-            f"two conditions are called {doubled!r}. Put their wells into one, or rename one."
-        )
+        raise ProtocolError(f"two conditions are called {doubled!r}. Join their wells, or rename one.")
     return tuple(conditions)
 
 
@@ -374,7 +386,7 @@ def toml_value(value: Any) -> str:
         return "true" if value else "false"
     if isinstance(value, str):
         escaped = value.replace("\\", "\\\\").replace('"', '\\"')
-        return '"' + "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in escaped) + '"'
+        return '"' + "".join(c if c.isprintable() else f"\\U{ord(c):08x}" for c in escaped) + '"'
     if isinstance(value, list | tuple):
         return "[" + ", ".join(toml_value(entry) for entry in value) + "]"
     if isinstance(value, dict):

@@ -56,9 +56,10 @@ def _global_options(
     context.obj = Reporter(quiet=quiet, verbose=verbose)
 
 
-for _command in (demo, check, protocol, run, status, report, export, simulate, score, train, models):
-    app.command()(_command)
+app.command()(demo)
 app.command(name="import")(import_plate)
+for _command in (protocol, check, run, status, report, export, simulate, score, train, models):
+    app.command()(_command)
 
 
 def main() -> NoReturn:
@@ -77,7 +78,7 @@ def _exit_code() -> int:
             "terminated; what is done is kept, the same command goes on from there", EXIT_TERMINATED
         )
     except _CLICK_ERRORS as error:
-        return _leave(f"{error.format_message()} Try `killassay --help`.", EXIT_MENDABLE)  # type: ignore[attr-defined]
+        return _leave(_usage_message(error), EXIT_MENDABLE)
     except AssayError as error:
         return _leave(str(error), EXIT_MENDABLE)
     except OSError as error:
@@ -93,6 +94,15 @@ def _exit_code() -> int:
     if code == EXIT_INTERRUPTED:  # how typer hands on Ctrl-C
         return _leave(_INTERRUPTED, EXIT_INTERRUPTED)
     return code if isinstance(code, int) else EXIT_OK
+
+
+def _usage_message(error: Exception) -> str:
+    said = error.format_message().rstrip(".")  # type: ignore[attr-defined]
+    context = getattr(error, "ctx", None)
+    command = "killassay"
+    if context is not None and context.info_name and context.parent is not None:
+        command += f" {context.info_name}"
+    return f"{said}{'. ' if said else ''}`{command} --help` shows what is expected."
 
 
 def _leave(message: str, code: int) -> int:

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 import assay
+from assay.cli.outputs import refuse_inside_plate
 from assay.cli.progress import Reporter
 from assay.errors import ModelError
 from assay.labels import Segmenter
@@ -51,23 +52,25 @@ def _require_our_models() -> None:
 def train(
     context: typer.Context,
     out: Annotated[Path, typer.Option(help="Folder for the new model: weights and card.")],
-    minutes: Annotated[float, typer.Option(help="Stop training after so long.")] = 60.0,
-    tiles: Annotated[int, typer.Option(help="Simulated tiles to learn from.")] = 3000,
+    minutes: Annotated[float, typer.Option(min=0.01, help="Stop training after so long.")] = 60.0,
+    tiles: Annotated[int, typer.Option(min=1, help="Simulated tiles to learn from.")] = 3000,
     seed: Annotated[int, typer.Option(help="Seed of the simulated tiles; 1000000 or more.")] = 1_000_000,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
 ) -> None:
     """Train a model on simulated films, from nothing; run again on the same folder it resumes."""
     from assay.cli.training import train_on_simulated_films
 
+    refuse_inside_plate(out, "--out")
     reporter: Reporter = context.obj
     card = train_on_simulated_films(
         out, minutes=minutes, n_tiles=tiles, seed=seed, device=device, progress=reporter
     )
     typer.echo(f"model: {card}")
+    typer.echo(f'to use it, in the protocol: [model] name = "{card}"')
 
 
 def models() -> None:
-    """List the models: what each was trained on, and how well it does."""
+    """List the models that come with killassay."""
     _require_our_models()
     from models.weights import list_models
 

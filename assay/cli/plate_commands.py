@@ -8,7 +8,8 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from assay.cli.progress import Reporter
+from assay.cli.outputs import refuse_inside_plate, write_text_file
+from assay.cli.progress import Reporter, plain
 from assay.errors import CalibrationError, ImageError, ProtocolError
 from assay.protocol import read_protocol
 from assay.units import Calibration
@@ -29,7 +30,7 @@ def import_plate(
         ),
     ] = "",
     protocol: Annotated[
-        Path | None, typer.Option(help="Protocol whose [calibration] fills what is missing.")
+        Path | None, typer.Option(help="Protocol whose \\[calibration] fills what is missing.")
     ] = None,
     wells: Annotated[
         Path | None, typer.Option(help="CSV with the columns file and well, maybe field.")
@@ -39,13 +40,14 @@ def import_plate(
     channels: Annotated[str, typer.Option(help="Channel names in order, as CTDR,GFP,PI.")] = "",
     axes: Annotated[str, typer.Option(help="Axes of files that do not say, as CYX, TYX or TCYX.")] = "",
     allow_missing: Annotated[
-        bool, typer.Option(help="Take a series with holes; those frames are masked.")
+        bool, typer.Option("--allow-missing", help="Take a series with holes; those frames are masked.")
     ] = False,
     ngff: _NGFF = "0.5",
 ) -> None:
     """Turn vendor files or folders of TIFF into one OME-Zarr plate."""
     from assay.io.importers import plan_import, run_import
 
+    refuse_inside_plate(plate.parent, "PLATE")
     reporter: Reporter = context.obj
     with reporter.live():
         plan = plan_import(
@@ -94,7 +96,7 @@ def protocol(
         return
     if out.exists():
         raise ProtocolError(f"{out} exists already. Give another name with -o, or delete it first.")
-    out.write_text(text, encoding="utf-8")
+    write_text_file(out, text, "-o")
     typer.echo(f"protocol: {out}")
 
 
@@ -108,9 +110,9 @@ def check(
     problems, lines = check_plate(plate, read_protocol(protocol) if protocol else None)
     console = Console(highlight=False, soft_wrap=True)
     for line in lines:
-        console.print(line, markup=False)
+        console.print(plain(line), markup=False)
     for problem in problems:
-        console.print(f"PROBLEM {problem}", markup=False)
+        typer.echo(f"killassay: {plain(problem)}".replace("\n", " "), err=True)
     return 2 if problems else 0
 
 
@@ -136,6 +138,7 @@ def simulate(
         return
     if scenario not in SCENARIOS:
         raise ProtocolError(f"no scenario {scenario!r}. Expected one of {', '.join(SCENARIOS)}.")
+    refuse_inside_plate(plate.parent, "PLATE")
     reporter: Reporter = context.obj
     with reporter.live():
         simulate_plate(
@@ -164,7 +167,7 @@ def score(
     scores = score_results(results, truth)
     Console(highlight=False, soft_wrap=True).print(format_scores(scores))
     if json_file is not None:
-        json_file.write_text(json.dumps(scores.as_dict(), indent=1) + "\n", encoding="utf-8")
+        write_text_file(json_file, json.dumps(scores.as_dict(), indent=1) + "\n", "--json")
 
 
 def _pixel(text: str) -> tuple[float, float] | None:

@@ -13,7 +13,8 @@ from rich.console import Console
 
 from assay._version import __version__
 from assay.cli.model_commands import model_for
-from assay.cli.progress import Reporter
+from assay.cli.outputs import output_folder, refuse_inside_plate
+from assay.cli.progress import Reporter, plain
 from assay.errors import AssayError, ProtocolError, ResultsError
 from assay.protocol import read_protocol
 from assay.stack import well_name
@@ -33,7 +34,7 @@ def run(
     shards_per_task: Annotated[int, typer.Option(min=1, help="Whole shards of frames per task.")] = 1,
     batch_frames: Annotated[int, typer.Option(min=0, help="Frames per network call; 0 chooses.")] = 0,
     redo: Annotated[
-        bool, typer.Option(help="Replace results of a protocol with other channels or model.")
+        bool, typer.Option("--redo", help="Replace results of a protocol with other channels or model.")
     ] = False,
 ) -> int:
     """Run the main job: segment, track, find contacts and deaths, credit kills, report."""
@@ -41,7 +42,7 @@ def run(
 
     options = RunOptions(
         workers=workers,
-        wells=tuple(well_name(well) for well in wells.split(",") if well.strip()),
+        wells=_wells(wells),
         part=_part(shard),
         shards_per_task=shards_per_task,
         batch_frames=batch_frames or None,
@@ -78,6 +79,7 @@ def run_and_show(
     from assay.pipeline.run import choose_workers, plan_run, run_plate
 
     started = datetime.now(UTC)
+    refuse_inside_plate(out, "--out")
     protocol = read_protocol(protocol_file)
     plan = plan_run(
         plate, out, protocol=protocol, options=options
@@ -103,7 +105,7 @@ def status(results: Annotated[Path, typer.Argument(help="RESULTS folder.")]) -> 
     from assay.pipeline.status import status_lines
 
     lines, some_failed = status_lines(results)
-    typer.echo("\n".join(lines))
+    typer.echo(plain("\n".join(lines)))
     return 3 if some_failed else 0
 
 
@@ -140,7 +142,7 @@ def export(
         raise ResultsError(
             f"{results} has no tables yet. Expected a RESULTS folder of a finished `killassay run`."
         )
-    to.mkdir(parents=True, exist_ok=True)
+    output_folder(to, "--to")
     for name in TABLES:
         table = read_table(tables, name)
         path = write_csv(to / f"{name}.csv", table) if format == "csv" else write_table(to, name, table)
@@ -165,7 +167,7 @@ def _show(outcome: Any, out: Path, reporter: Reporter) -> int:
         return 3 if outcome.failed else 0
     _print_wells(out)
     for place, reason in outcome.failed.items():
-        typer.echo(f"FAILED {place}: {reason}")
+        typer.echo(plain(f"FAILED {place}: {reason}").replace("\n", " "))
     typer.echo(f"report: {outcome.report}")
     return 3 if outcome.failed else 0
 
@@ -196,6 +198,13 @@ def _provenance(started: datetime, identity: Any) -> dict[str, Any]:
         "started": started.isoformat(timespec="seconds"),
         "process": os.getpid(),
     }
+
+
+def _wells(text: str) -> tuple[str, ...]:
+    wells = tuple(well_name(well) for well in text.split(",") if well.strip())
+    if text and not wells:
+        raise _usage(f"--wells {text!r}: expected well names, e.g. --wells B02,B03.")
+    return wells
 
 
 def _part(text: str) -> tuple[int, int]:

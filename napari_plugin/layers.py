@@ -4,15 +4,19 @@ Knows RESULTS and the plate they came from. Knows no window: each layer is (data
 """
 
 import functools
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from assay.errors import ResultsError
-from assay.io.ome_zarr import LabelPlate, open_plate
+from assay.io.ome_zarr import LabelPlate, MissingChunks, open_plate
 from assay.io.results import Results
 from assay.labels import CELL_ROLES, ChannelRole
 from assay.protocol import read_protocol
-from assay.stack import FieldId
+from assay.stack import FieldId, Stack
 from napari_plugin.lazy import lazy_film
 
 LayerData = tuple[Any, dict[str, Any], str]
@@ -27,21 +31,24 @@ _COLORMAPS: dict[ChannelRole, str] = {
 
 
 def fields_of(results: Path) -> tuple[FieldId, ...]:
-    """The fields whose labels RESULTS hold.
+    """The fields whose labels RESULTS hold, those that were not run or failed left out.
 
     Raises:
         ResultsError: It is no RESULTS folder, or nothing was segmented yet.
     """
-    labels = Results.open(results).labels
-    if not labels.is_dir():
+    opened = Results.open(results)
+    written = {record.unit.rpartition("_")[0] for record in opened.ledger.records("labels")}
+    if not written or not opened.labels.is_dir():
         raise ResultsError(f"{results} has no labels yet. Run `killassay run` first.")
-    return LabelPlate.open(labels).fields
+    return tuple(
+        field for field in LabelPlate.open(opened.labels).fields if f"{field.well}_{field.field}" in written
+    )
 
 
 def layers_of(results: Path, field: FieldId) -> list[LayerData]:
     """The layers of one field; raw channels only where the plate is still in its place.
 
-    Scales are um; the time axis counts frames.
+    Scales are um; the time axis counts frames. A frame that was never recorded shows as black.
     """
     opened = Results.open(results)
     labels = LabelPlate.open(opened.labels)
@@ -50,12 +57,14 @@ def layers_of(results: Path, field: FieldId) -> list[LayerData]:
     plate = Path(opened.plate_path)
     if plate.is_dir():
         protocol = read_protocol(opened.protocol_file)
-        stack = open_plate(plate).stack(field, calibration=protocol.calibration)
+        policy: MissingChunks = "mask" if protocol.input.missing_chunks == "mask" else "fail"
+        stack = open_plate(plate).stack(field, calibration=protocol.calibration, missing_chunks=policy)
         scale = (1.0, *stack.calibration.pixel_um)
-        film = lazy_film(stack.read, shape=stack.shape, dtype=stack.dtype)
+        n_frames, _, *plane = stack.shape
         for role, names in protocol.channels.items():
             for name in names:
-                channel = film[:, stack.channel_names.index(name)]
+                read_one = functools.partial(_read_channel, stack, stack.channel_names.index(name))
+                channel = lazy_film(read_one, shape=(n_frames, *plane), dtype=stack.dtype)
                 options = {"name": name, "scale": scale, "colormap": _COLORMAPS[role], "blending": "additive"}
                 layers.append((channel, options, "image"))
     for cell_role in CELL_ROLES:
@@ -63,3 +72,14 @@ def layers_of(results: Path, field: FieldId) -> list[LayerData]:
         film = lazy_film(read, shape=labels.shape(field), dtype="uint32")
         layers.append((film, {"name": f"{cell_role}s", "scale": scale, "opacity": 0.4}, "labels"))
     return layers
+
+
+def _read_channel(stack: Stack, channel: int, frames: Sequence[int]) -> NDArray[Any]:
+    """One channel of some frames, (t, Y, X)."""
+    if stack.missing_frames.isdisjoint(frames):
+        return stack.read(frames, [channel])[:, 0]
+    there = [place for place, frame in enumerate(frames) if frame not in stack.missing_frames]
+    images = np.zeros((len(frames), *stack.shape[2:]), dtype=stack.dtype)
+    if there:
+        images[there] = stack.read([frames[place] for place in there], [channel])[:, 0]
+    return images

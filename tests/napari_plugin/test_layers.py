@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from assay.errors import ResultsError
+from assay.pipeline.run import RunOptions
 from assay.stack import FieldId
 from napari_plugin.layers import fields_of, layers_of
 from napari_plugin.reader import open_results
@@ -42,6 +43,20 @@ def test_a_frame_is_read_when_it_is_shown(results: Path):
     layers = {options["name"]: data for data, options, _ in layers_of(results, B02)}
     assert layers["GFP"][4].compute().tolist() == film(6)[4, 1].tolist()
     assert np.unique(layers["targets"][4].compute()).tolist() == [0, 1, 2, 3, 4]
+
+
+def test_a_frame_that_was_never_recorded_shows_as_black(tmp_path: Path):
+    plate = write_small_plate(tmp_path / "small.zarr", {"B02": film(6)}, missing_frames={B02: [3]})
+    run(plate, tmp_path / "results")
+    layers = {options["name"]: data for data, options, _ in layers_of(tmp_path / "results", B02)}
+    assert not layers["GFP"][3].compute().any()
+    assert layers["GFP"][4].compute().tolist() == film(6)[4, 1].tolist()
+
+
+def test_fields_that_were_not_run_are_not_offered(tmp_path: Path):
+    plate = write_small_plate(tmp_path / "small.zarr", {"B02": film(4), "C02": film(4)})
+    run(plate, tmp_path / "results", options=RunOptions(wells=("C02",)))
+    assert fields_of(tmp_path / "results") == (FieldId("C02", 0),)
 
 
 def test_only_results_folders_are_taken(results: Path, tmp_path: Path):

@@ -11,6 +11,7 @@ from assay.execution import Engine, Task, open_engine
 from assay.io.ledger import Ledger
 from assay.io.ome_zarr import LabelPlate, MissingChunks, Plate, open_plate
 from assay.io.results import Results
+from assay.io.tables import read_table
 from assay.pipeline.cells import find_events, link_field, write_labels
 from assay.pipeline.label_images import label_shard_frames, make_label_images
 from assay.pipeline.page import write_page
@@ -210,14 +211,25 @@ def run_plate(
         failed = dict(sorted({**plan.refused, **run.failed}.items()))
         if of > 1:
             return RunOutcome(plan=plan, failed=failed, complete=False)
-        progress.begin("wells and report", 2)
-        write_result_tables(plan, results, failed)
-        LabelPlate.open(results.labels).choose_windows()
-        progress.advance()
-        results.write_provenance({**provenance, **_record(plan, failed)})
-        report = write_page(plan, results, failed)
-        progress.advance()
-        return RunOutcome(plan=plan, failed=failed, complete=True, report=report)
+        return _finish(plan, results, failed, provenance, progress)
+
+
+def _finish(
+    plan: RunPlan,
+    results: Results,
+    failed: Mapping[FieldId, str],
+    provenance: Mapping[str, Any],
+    progress: Progress,
+) -> RunOutcome:
+    """What is done once a plate, when every field was done or failed."""
+    progress.begin("wells and report", 2)
+    write_result_tables(plan, results, failed)
+    LabelPlate.open(results.labels).choose_windows()
+    progress.advance()
+    results.write_provenance({**provenance, **_record(plan, results, failed)})
+    report = write_page(plan, results, failed)
+    progress.advance()
+    return RunOutcome(plan=plan, failed=failed, complete=True, report=report)
 
 
 def _begin(plan: RunPlan, results: Results, options: RunOptions, held: ExitStack) -> None:
@@ -315,10 +327,17 @@ def _require_all_events(plan: RunPlan, results: Results, failed: Mapping[FieldId
             )
 
 
-def _record(plan: RunPlan, failed: Mapping[FieldId, str]) -> dict[str, Any]:
+def _record(plan: RunPlan, results: Results, failed: Mapping[FieldId, str]) -> dict[str, Any]:
     """What the provenance says of input and fields."""
-    fields = {str(field.field): {"status": "ok", "identity": field.identity} for field in plan.fields}
-    fields |= {str(place): {"status": "failed", "reason": reason} for place, reason in failed.items()}
+    identity = {field.field: field.identity for field in plan.fields}
+    fields: dict[str, dict[str, str]] = {}
+    table = read_table(results.tables, "fields")
+    for well, number, status, reason in zip(
+        *(table[name].tolist() for name in ("well", "field", "status", "reason")), strict=True
+    ):
+        place = FieldId(well, number)
+        known = {"status": status, "reason": reason, "identity": identity.get(place)}
+        fields[str(place)] = {name: value for name, value in known.items() if value}
     return {
         "plate": {"name": plan.plate_name, "identity": plan.plate_identity},
         "wells": list(plan.wells),

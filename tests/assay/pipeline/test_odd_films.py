@@ -103,6 +103,9 @@ def test_a_field_of_black_frames_is_excluded_and_not_zero(tmp_path: Path):
     assert row["status"] == "excluded"
     assert np.isnan(row["kills"])
     assert "no frame holds a usable image (frame 0: CTDR is black" in row["reason"]
+    said = json.loads((tmp_path / "results" / "provenance.json").read_text())["fields"]
+    assert said["well B02, field 0"]["status"] == "ok"
+    assert said["well C02, field 0"]["status"] == "excluded"
 
 
 def test_a_channel_that_no_role_uses_may_be_black(tmp_path: Path):

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import shlex
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -67,7 +68,9 @@ def import_plate(
     with reporter.live():
         run_import(plan, plate, ngff=_ngff(ngff), progress=reporter)
     typer.echo(f"plate: {plate}")
-    typer.echo(f"next: killassay protocol {plate} -o {plate.with_suffix('.toml').name}")
+    typer.echo(
+        "next: " + shlex.join(["killassay", "protocol", str(plate), "-o", plate.with_suffix(".toml").name])
+    )
 
 
 def protocol(
@@ -110,7 +113,7 @@ def check(
     problems, lines = check_plate(plate, read_protocol(protocol) if protocol else None)
     console = Console(highlight=False, soft_wrap=True)
     for line in lines:
-        console.print(plain(line), markup=False)
+        console.print(plain(line).replace("\n", " "), markup=False)
     for problem in problems:
         typer.echo(f"killassay: {plain(problem)}".replace("\n", " "), err=True)
     return 2 if problems else 0

@@ -167,7 +167,8 @@ def _show(outcome: Any, out: Path, reporter: Reporter) -> int:
         return 3 if outcome.failed else 0
     _print_wells(out)
     for place, reason in outcome.failed.items():
-        typer.echo(plain(f"FAILED {place}: {reason}").replace("\n", " "))
+        said = reason if reason.startswith(str(place)) else f"{place}: {reason}"
+        typer.echo(plain(f"FAILED {said}").replace("\n", " "))
     typer.echo(f"report: {outcome.report}")
     return 3 if outcome.failed else 0
 

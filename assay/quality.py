@@ -125,8 +125,9 @@ def mask_frames(
     names = channel_labels(quality, channel_names)
     reasons = {int(frame): "was never recorded" for frame in missing_frames}
     usable = np.ones(len(quality), dtype=bool)
+    rest = _resting_levels(quality, steady_channels)
     for row, frame in enumerate(quality.frame.tolist()):
-        broken = _broken(quality, row, names)
+        broken = _broken(quality, row, names, rest)
         if broken is not None:
             reasons.setdefault(frame, broken)
         usable[row] = frame not in reasons
@@ -286,10 +287,8 @@ def _structure(pixels: NDArray[Any], noise: float) -> tuple[float, float]:
 def _block_means(pixels: NDArray[Any], size: int) -> NDArray[np.float32]:
     y, x = (length // size * size for length in pixels.shape)
     total = pixels[0:y:size, 0:x:size].astype(np.float32)
-    for dy in range(size):
-        for dx in range(size):
-            if dy or dx:
-                total += pixels[dy:y:size, dx:x:size]
+    for dy, dx in list(np.ndindex(size, size))[1:]:
+        total += pixels[dy:y:size, dx:x:size]
     total /= size * size
     return total
 
@@ -317,11 +316,20 @@ def _saturated(pixels: NDArray[Any], high: Any) -> float:
     return float(np.count_nonzero(pixels == high)) / pixels.size if int(high) in _SENSOR_LIMITS else 0.0
 
 
-def _broken(quality: FrameQuality, row: int, names: Sequence[str]) -> str | None:
+def _resting_levels(quality: FrameQuality, steady: Collection[int]) -> NDArray[np.float64]:
+    """(C,) level at which a death dye may lie flat, clipped before any cell has died; infinite for other channels."""
+    levels = np.full(quality.mean.shape[1], np.inf)
+    for channel in set(range(len(levels))) - set(steady) if steady else ():
+        if not (flat := quality.constant[:, channel]).all():
+            levels[channel] = finite_median(quality.background[~flat, channel])
+    return levels
+
+
+def _broken(quality: FrameQuality, row: int, names: Sequence[str], rest: NDArray[np.float64]) -> str | None:
     for channel, name in enumerate(names):
         if quality.invalid[row, channel] > 0.0:
             return f"{name} holds {100 * quality.invalid[row, channel]:.3g} % pixels that are not numbers"
-        if quality.constant[row, channel]:
+        if quality.constant[row, channel] and not quality.mean[row, channel] >= rest[channel]:
             black = quality.mean[row, channel] == 0.0
             return f"{name} is {'black' if black else 'one flat value'}: nothing was recorded"
     return None

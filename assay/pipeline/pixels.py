@@ -124,7 +124,7 @@ def _segment(
         seen = segmenter.segment(slots, present=present, pixel_um=plan.calibration.pixel_um)
         clock.lap("network")
         for frame, image, cells in zip(frames, images, seen, strict=True):
-            kept = _nothing(cells) if _is_blank(image, plan.used_channels()) else cells
+            kept = _nothing(cells) if _is_blank(image, plan.steady_channels()) else cells
             labels["effector"][frame - first] = kept.effectors
             labels["target"][frame - first] = kept.targets
             found.append(_measure_all(plan, frame, image, kept))

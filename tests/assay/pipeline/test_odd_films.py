@@ -119,6 +119,26 @@ def test_a_channel_that_no_role_uses_may_be_black(tmp_path: Path):
     assert fields["masked_frames"].tolist() == [""]
 
 
+def test_a_death_dye_clipped_to_nothing_until_cells_die_hides_no_death(tmp_path: Path):
+    images = film(36)
+    images[:, 2] = np.clip(images[:, 2].astype(np.int64) - 235, 0, None)  # black up to the death in frame 12
+    plate = write_small_plate(tmp_path / "small.zarr", {"B02": images})
+    run(plate, tmp_path / "results")
+    assert read_table(tmp_path / "results" / "tables", "fields")["masked_frames"].tolist() == [""]
+    deaths = read_table(tmp_path / "results" / "tables", "deaths")
+    frames = deaths["frame"][deaths["role"] == "target"]
+    assert len(frames) == 1
+    assert abs(frames[0] - 12) <= 1
+
+
+def test_a_death_dye_whose_lamp_failed_is_masked(tmp_path: Path):
+    images = film(20)
+    images[5:8, 2] = 0  # the sensor's own level is 200
+    plate = write_small_plate(tmp_path / "small.zarr", {"B02": images})
+    run(plate, tmp_path / "results")
+    assert read_table(tmp_path / "results" / "tables", "fields")["masked_frames"].tolist() == ["5-7"]
+
+
 @pytest.mark.parametrize(
     "missing",
     [range(4), range(16, 32), [0, *range(16, 20)], range(30, 34)],

@@ -162,14 +162,15 @@ def sample_folder() -> Path:
 
 
 def _show(outcome: Any, out: Path, reporter: Reporter) -> int:
-    if not outcome.complete:
-        typer.echo(f"this part is done; run without --shard to merge the parts in {out}")
-        return 3 if outcome.failed else 0
-    _print_wells(out)
+    if outcome.complete:
+        _print_wells(out)
     for place, reason in outcome.failed.items():
         said = reason if reason.startswith(str(place)) else f"{place}: {reason}"
         typer.echo(plain(f"FAILED {said}").replace("\n", " "))
-    typer.echo(f"report: {outcome.report}")
+    if outcome.complete:
+        typer.echo(f"report: {outcome.report}")
+    else:
+        typer.echo(f"this part is done; run without --shard to merge the parts in {out}")
     return 3 if outcome.failed else 0
 
 

@@ -36,6 +36,8 @@ class FieldFacts:
     lost_percent: float = float("nan")
     effector_step_um: float = float("nan")  # 19 in 20 steps from frame to frame are shorter
     effector_spacing_um: float = float("nan")  # median distance to the nearest effector
+    length_min: float = float("nan")  # of the film
+    longest_min: float = float("nan")  # of the plate's longest film
 
 
 def field_row(
@@ -131,6 +133,11 @@ def _warnings(
         found.append(f"the stage drifts by {facts.drift_um:.0f} um")
     if facts.cell_covered_percent > 70:
         found.append(f"crowded: cells cover {facts.cell_covered_percent:.0f} % of the image")
+    if facts.length_min < 0.98 * facts.longest_min:
+        found.append(
+            f"the film lasts {facts.length_min:.0f} min, others of the plate up to {facts.longest_min:.0f} min: its "
+            "deaths and kills cover less time"
+        )
     if facts.effector_step_um > facts.effector_spacing_um:
         found.append(
             f"effectors move up to {facts.effector_step_um:.0f} um from frame to frame but are "

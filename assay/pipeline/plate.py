@@ -39,7 +39,8 @@ def write_result_tables(plan: RunPlan, results: Results, failed: Mapping[FieldId
         return
     results.ledger.forget("summary", "plate")
     fields = [field for field in plan.fields if field.field not in failed]
-    rows = [_field_row(field) for field in fields]
+    longest_min = max((_length_min(field) for field in fields), default=0.0)
+    rows = [_field_row(field, longest_min) for field in fields]
     rows += [failed_field_row(place, reason=reason) for place, reason in failed.items()]
     rows.sort(key=lambda row: (row["well"], row["field"]))
     usable = {(row["well"], row["field"]) for row in rows if row["status"] == "ok"}
@@ -145,7 +146,7 @@ def _unknown_well(
     return row | known | {"reason": lost[0]["reason"]}
 
 
-def _field_row(field: FieldPlan) -> dict[str, Any]:
+def _field_row(field: FieldPlan, longest_min: float) -> dict[str, Any]:
     masked = masked_frames(field)
     effectors, targets = (read_field_measures(field, role, masked) for role in CELL_ROLES)
     n_usable = field.shape[0] - len(masked)
@@ -165,6 +166,8 @@ def _field_row(field: FieldPlan) -> dict[str, Any]:
         lost_percent=_lost_percent(read_event_table(field, "tracks")),
         effector_step_um=step_um,
         effector_spacing_um=spacing_um,
+        length_min=_length_min(field),
+        longest_min=longest_min,
     )
     return field_row(
         field.field,
@@ -174,6 +177,11 @@ def _field_row(field: FieldPlan) -> dict[str, Any]:
         facts=facts,
         channel_names=field.channel_names,
     )
+
+
+def _length_min(field: FieldPlan) -> float:
+    """From the first to the last frame; 0 for a single one."""
+    return field.calibration.minutes(field.shape[0] - 1) if field.shape[0] > 1 else 0.0
 
 
 def _median_area(cells: CellMeasures) -> float:

@@ -301,6 +301,10 @@ def test_a_field_without_a_usable_frame_is_excluded_with_its_reason():
         ({"cell_covered_percent": 85.0}, "crowded: cells cover 85 % of the image"),
         ({"lost_percent": 45.0}, "45 % of tracks end as lost"),
         (
+            {"length_min": 50.0, "longest_min": 175.0},
+            "the film lasts 50 min, others of the plate up to 175 min: its deaths and kills cover less time",
+        ),
+        (
             {"effector_area_um2": 400.0, "target_area_um2": 110.0},
             "effectors (400 um2) are larger than targets (110 um2): are the two channels swapped?",
         ),

@@ -24,7 +24,7 @@ from assay.traces import (
 from assay.tracks import Tracks
 from assay.units import Calibration
 
-_LEAST_OF_BRIGHT = 0.06  # of the field's brightest dye: a smaller rise is no death
+_LEAST_OF_BRIGHT = 0.12  # of the field's brightest dye: a smaller rise is no death
 _LEAST_SPREADS = 2.5  # nor one within what living cells differ by
 _LEAST_NOISE = 4.0
 _SPREAD_SHARE = 0.25
@@ -117,7 +117,8 @@ def dye_cue(
     glow = neighbour_glow(measures, _lit(signal, noise), others=shine)
     signal = signal - spilled_share(signal, glow, noise=noise) * glow
     table = film.table(signal)
-    bright = quantile_of(signal, 0.995) - median_of(first_levels(table))
+    seen = ~np.isin(measures.frame, sorted(film.masked))
+    bright = quantile_of(signal[seen], 0.995) - median_of(first_levels(table))
     least = _LEAST_OF_BRIGHT * max(bright, 0.0) if np.isfinite(bright) else 0.0
     traces = in_noise_units(table, floor=_smallest_noise(signal), margin=least, spread_share=_SPREAD_SHARE)
     least = max(_LEAST_NOISE, max(least, _LEAST_SPREADS * traces.spread) / float(np.median(traces.noise)))

@@ -33,7 +33,7 @@ def pick_device(name: str = "auto") -> torch.device:
         build = "" if torch.version.cuda else " This torch is built without CUDA: install the CUDA build."
         raise DeviceError(
             f"device {name!r} was asked for, but torch finds {count} CUDA devices.{build} "
-            "`--device cpu` runs on the processor, `killassay doctor` shows what is there."
+            "`--device cpu` runs on the processor."
         )
     return torch.device("cuda", index)
 

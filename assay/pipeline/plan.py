@@ -19,7 +19,7 @@ _REVISIONS = {
     "pairs": 1,
     "link": 2,
     "labels": 1,
-    "events": 2,
+    "events": 3,
     "credit": 1,
     "summary": 2,
     "label images": 1,

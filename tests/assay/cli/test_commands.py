@@ -281,7 +281,8 @@ def test_a_full_disk_is_exit_code_2_and_the_run_goes_on_when_there_is_room(
 
 
 _STOPPED = """
-import time
+import signal, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job would ignore Ctrl-C
 from assay.cli import run_commands
 from tests.threshold_segmenter import ThresholdSegmenter
 

@@ -25,6 +25,35 @@ class RoleMaps:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CellFeatures:
+    """What the maps say of each cell of one role: (n,) arrays, row i is label i + 1.
+
+    Made to tell a right cell from a wrong one; sums are of whole numbers, so that they are the same on every
+    device.
+    """
+
+    seed_y: NDArray[np.int32]  # pixel of the frame
+    seed_x: NDArray[np.int32]
+    vote_miss_um: NDArray[np.float32]  # how far its pixels' votes miss the seed, root mean square
+    foreground: NDArray[np.float32]  # mean probability that its pixels are a cell of its role
+    heat: NDArray[np.float32]  # probability of the seed
+    area_um2: NDArray[np.float32]
+    class_margin: NDArray[np.float32]  # `foreground` less the mean probability of the other role, -1..1
+    unsure: NDArray[np.float32]  # share of its pixels whose probability lies below 0.8
+
+    def __len__(self) -> int:
+        return len(self.seed_y)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DecodedCells:
+    """The cells of one role in one frame."""
+
+    labels: NDArray[np.int32]  # (Y, X), 1..n ordered by the (y, x) of the seeds, 0 is background
+    features: CellFeatures
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DecodeSettings:
     """How maps become cells; lengths in um, so that they hold at any pixel size."""
 

@@ -211,7 +211,8 @@ def _random_effectors(rng: np.random.Generator, adherent: bool) -> EffectorTrait
 def _random_optics(rng: np.random.Generator) -> OpticsTraits:
     base = OpticsTraits()
     dim = {role: float(value * np.exp(rng.normal(-0.2, 0.8))) for role, value in base.signal_counts.items()}
-    dim["brightfield"] = float(rng.uniform(1500, 12000))
+    max_counts = int(rng.choice([4095, 16383, 65535]))
+    dim["brightfield"] = float(rng.uniform(0.1, 0.6) * max_counts)
     floor = {
         role: float(value * np.exp(rng.normal(0, 0.7))) for role, value in base.background_counts.items()
     }
@@ -224,7 +225,7 @@ def _random_optics(rng: np.random.Generator) -> OpticsTraits:
         counts_per_photon=float(np.exp(rng.uniform(np.log(0.5), np.log(12)))),
         offset_counts=float(rng.uniform(0, 400)),
         read_noise_counts=float(rng.uniform(1, 12)),
-        max_counts=int(rng.choice([4095, 16383, 65535])),
+        max_counts=max_counts,
         signal_counts=dim,
         background_counts=floor,
         bleed=leak,

@@ -49,8 +49,12 @@ def film_frames(name: str, seed: int, *, without: Sequence[str] = ()) -> Iterato
     for frame, image in zip(FRAMES, images, strict=True):
         slots, present = role_slots(image[None], brightness, roles)
         truth = film.truth(frame)
-        labels = (truth.of("effector").astype(np.int32), truth.of("target").astype(np.int32))
-        yield slots[0], np.array(present), *labels
+        yield TrainingFrame(
+            slots=slots[0],
+            present=np.array(present),
+            effectors=truth.of("effector").astype(np.int32),
+            targets=truth.of("target").astype(np.int32),
+        )
 
 
 def main() -> None:
@@ -93,8 +97,8 @@ def _scores(
 
 def _speed(model: Predictor, seed: int) -> dict[str, float]:
     """CPU seconds of one thread, the least of four, for the standard scenario tiled to 1024 x 1024."""
-    slots, present, _, _ = next(film_frames("adherent_standard", seed))
-    image = np.tile(slots, (1, 2, 2))
+    frame = next(film_frames("adherent_standard", seed))
+    present, image = frame.present, np.tile(frame.slots, (1, 2, 2))
     raw = model.maps(image, present=present.tolist())
     chance = 1 / (1 + np.exp(-raw))
     maps = [

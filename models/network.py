@@ -4,6 +4,7 @@ Knows tensors only: no files, no device choice, no numpy. Per cell role it says,
 cell lies there, how near the pixel is to that cell's centre, and where the centre is.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -18,13 +19,21 @@ STRIDE = 16  # sides of the input must be multiples of this
 HALO_PX = 96  # further from a cut than this, a map does not know of the cut (test_network counts it)
 
 
+SIZES: Mapping[str, tuple[int, ...]] = {
+    "fast": (32, 32, 64, 64),
+    "standard": (32, 64, 128, 256),
+    "accurate": (64, 96, 128, 256),
+}
+"""Channels of the four levels. In multiples of 32, because processors compute in blocks of 32."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Architecture:
     """What fixes the shape of every weight."""
 
     slots: int
     cell_roles: int
-    widths: tuple[int, ...] = (32, 64, 96, 128)
+    widths: tuple[int, ...] = SIZES["standard"]
 
     @property
     def maps(self) -> int:

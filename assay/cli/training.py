@@ -10,7 +10,7 @@ from assay.cli.progress import Reporter
 from assay.errors import ModelError
 from assay.labels import ChannelRole
 from assay.simulate.tiles import training_frames
-from models.training.dataset import TrainingFrame, cache_tiles
+from models.training.dataset import TileSource, TrainingFrame, cache_tiles
 from models.training.rescale import at_model_scale
 from models.training.train import TrainingSettings, train
 
@@ -41,7 +41,7 @@ def train_on_simulated_films(
     card = out / f"{out.name}.json"
     progress.say(f"training for {minutes:g} min")
     train(
-        tiles=tiles,
+        tiles=[TileSource(folder=tiles, share=1.0)],
         out=card,
         settings=TrainingSettings(minutes=minutes, seed=seed, device=device),
         training_data=_DATA.format(seed=seed),
@@ -60,5 +60,10 @@ def _tiles(n: int, seed: int) -> Iterator[TrainingFrame]:
         if frame.scenario.target_mask == "cell" and "target" not in roles:
             roles.pop("nuclei", None)  # a nucleus does not tell where its cell ends
         slots, present = role_slots(frame.images[None], measure_brightness([frame.images]), roles)
-        labels = (frame.effectors.astype(np.int32), frame.targets.astype(np.int32))
-        yield at_model_scale((slots[0], np.array(present), *labels), pixel_um=frame.pixel_um)
+        seen = TrainingFrame(
+            slots=slots[0],
+            present=np.array(present),
+            effectors=frame.effectors.astype(np.int32),
+            targets=frame.targets.astype(np.int32),
+        )
+        yield at_model_scale(seen, pixel_um=frame.pixel_um)

@@ -13,53 +13,41 @@ from scipy import ndimage
 
 from assay.labels import CELL_ROLES, CHANNEL_ROLES, CellRole
 from models.predictor import SEEN_BY
-from models.training.dataset import Tile, random_crop
+from models.training.dataset import TrainingFrame, random_crop
 from models.training.targets import border_weight, role_truth
 
 ZOOM = (0.8, 1.25)
-ALL_CHANNELS = 0.4  # share of crops that keep every channel
-BRIGHTFIELD_ONLY = 0.3  # share of the others that lose all dyes, where there is transmitted light
+ALL_CHANNELS = 0.3  # share of crops that keep every channel
+BRIGHTFIELD_ONLY = 0.35  # share of the others that lose all dyes, where there is transmitted light
 DROP = 0.35  # chance of each further channel to be dropped
 _EFFECTOR, _TARGET, _NUCLEI, _DEATH, _BRIGHTFIELD = range(len(CHANNEL_ROLES))
 _DYES = (_EFFECTOR, _TARGET, _NUCLEI, _DEATH)
 
-_Number = TypeVar("_Number", np.float32, np.int32)
+_Number = TypeVar("_Number", np.float32, np.int32, np.bool_)
 
 Example = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]
 """Planes (2R, Y, X), truth (roles * 4, Y, X), weight (roles, Y, X)."""
 
 
-def example(tile: Tile, *, side_px: int, generator: np.random.Generator) -> Example:
+def example(tile: TrainingFrame, *, side_px: int, generator: np.random.Generator) -> Example:
     """Draw one augmented training example of `side_px` pixels a side from a tile."""
-    slots, labels = _placed(tile, side_px, generator)
+    slots, labels, known = _placed(tile, side_px, generator)
     present = dropped_channels(tile.present, generator)
     slots = _brightness(slots, present, generator)
     slots[~present] = 0
     planes = np.concatenate([slots, np.broadcast_to(present[:, None, None], slots.shape)])
     truth, weight = truth_of(labels, present)
-    return planes.astype(np.float32), truth, weight
-
-
-def plain_example(tile: Tile) -> Example:
-    """The tile as it is."""
-    slots = tile.slots.astype(np.float32)
-    planes = np.concatenate([slots, np.broadcast_to(tile.present[:, None, None], slots.shape)])
-    labels: dict[CellRole, NDArray[np.int32]] = {
-        "effector": tile.effectors.astype(np.int32),
-        "target": tile.targets.astype(np.int32),
-    }
-    truth, weight = truth_of(labels, tile.present)
-    return planes.astype(np.float32), truth, weight
+    return planes.astype(np.float32), truth, weight if known is None else weight * known
 
 
 def truth_of(
     labels: Mapping[CellRole, NDArray[np.int32]], present: NDArray[np.bool_]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Maps and weights of all roles; a role that no channel shows has no cells to be learned."""
+    """Maps and weights of all roles; of a role that no channel shows nothing is learned."""
     shown = {role for role, there in zip(CHANNEL_ROLES, present, strict=True) if there}
-    seen = [labels[role] * (not shown.isdisjoint(SEEN_BY[role])) for role in CELL_ROLES]
-    truth = np.concatenate([role_truth(of_role) for of_role in seen])
-    return truth, np.stack([border_weight(of_role) for of_role in seen])
+    visible = {role: not shown.isdisjoint(SEEN_BY[role]) for role in CELL_ROLES}
+    truth = np.concatenate([role_truth(labels[role] * visible[role]) for role in CELL_ROLES])
+    return truth, np.stack([border_weight(labels[role]) * np.float32(visible[role]) for role in CELL_ROLES])
 
 
 def dropped_channels(present: NDArray[np.bool_], generator: np.random.Generator) -> NDArray[np.bool_]:
@@ -87,19 +75,17 @@ def dropped_channels(present: NDArray[np.bool_], generator: np.random.Generator)
 
 
 def _placed(
-    tile: Tile, side_px: int, generator: np.random.Generator
-) -> tuple[NDArray[np.float32], dict[CellRole, NDArray[np.int32]]]:
-    """Crop, zoom, turn and flip images and labels alike."""
+    tile: TrainingFrame, side_px: int, generator: np.random.Generator
+) -> tuple[NDArray[np.float32], dict[CellRole, NDArray[np.int32]], NDArray[np.bool_] | None]:
+    """Crop, zoom, turn and flip images, labels and what is known of them alike."""
     zoom = float(np.exp(generator.uniform(*np.log(ZOOM))))
     crop = random_crop(tile, side_px=max(8, round(side_px / zoom)), generator=generator)
-    slots = _zoomed(crop.slots.astype(np.float32), side_px)
-    labels: dict[CellRole, NDArray[np.int32]] = {
-        "effector": _nearest(crop.effectors.astype(np.int32), side_px),
-        "target": _nearest(crop.targets.astype(np.int32), side_px),
-    }
     turns, flip = int(generator.integers(4)), bool(generator.integers(2))
-    labels = {role: _turned(of_role, turns, flip) for role, of_role in labels.items()}
-    return _turned(slots, turns, flip), labels
+    labels: dict[CellRole, NDArray[np.int32]] = {
+        role: _turned(_nearest(crop.of(role).astype(np.int32), side_px), turns, flip) for role in CELL_ROLES
+    }
+    known = None if crop.known is None else _turned(_nearest(crop.known, side_px), turns, flip)
+    return _turned(_zoomed(crop.slots.astype(np.float32), side_px), turns, flip), labels, known
 
 
 def _turned(image: NDArray[_Number], turns: int, flip: bool) -> NDArray[_Number]:
@@ -114,9 +100,9 @@ def _places(length: int, side_px: int) -> NDArray[np.float32]:
     return inside
 
 
-def _nearest(labels: NDArray[np.int32], side_px: int) -> NDArray[np.int32]:
-    index = np.rint(_places(labels.shape[0], side_px)).astype(np.intp)
-    return labels[index[:, None], index]
+def _nearest(labels: NDArray[_Number], side_px: int) -> NDArray[_Number]:
+    index = np.rint(_places(labels.shape[-1], side_px)).astype(np.intp)
+    return labels[..., index[:, None], index]
 
 
 def _zoomed(slots: NDArray[np.float32], side_px: int) -> NDArray[np.float32]:
@@ -137,22 +123,40 @@ def _brightness(
     if generator.random() < 0.3:
         _bleed(out, present, generator)
     for slot in np.flatnonzero(present):
-        image = out[slot]
-        if generator.random() < 0.3:
-            image = ndimage.gaussian_filter(image, generator.uniform(0.3, 1.5), mode="nearest", truncate=3)
-        image = image * np.exp(generator.normal(0, 0.3))
-        if slot == _BRIGHTFIELD and generator.random() < 0.15:
-            image = -image  # beyond focus bright and dark change places
-        elif slot != _BRIGHTFIELD and generator.random() < 0.3:
-            image = np.sign(image) * np.abs(image) ** np.exp(generator.normal(0, 0.25))
-        image = image + generator.normal(0, 0.04)
-        if generator.random() < 0.3:
-            image = image + _uneven(image.shape, generator) * generator.uniform(0.02, 0.15)
-        noise = generator.standard_normal(image.shape, dtype=np.float32)
-        out[slot] = image + noise * (0.1 * generator.random() ** 2)
+        out[slot] = (_transmitted if slot == _BRIGHTFIELD else _dye)(out[slot], generator)
     if generator.random() < 0.05:
         _black_border(out, generator)
     return out
+
+
+def _dye(image: NDArray[np.float32], generator: np.random.Generator) -> NDArray[np.float32]:
+    if generator.random() < 0.3:
+        image = ndimage.gaussian_filter(image, generator.uniform(0.3, 1.5), mode="nearest", truncate=3)
+    image = image * np.float32(np.exp(generator.normal(0, 0.3)))
+    if generator.random() < 0.3:
+        image = np.sign(image) * np.abs(image) ** np.float32(np.exp(generator.normal(0, 0.25)))
+    return _disturbed(image, generator, shift=0.04, uneven=0.15, noise=0.1)
+
+
+def _transmitted(image: NDArray[np.float32], generator: np.random.Generator) -> NDArray[np.float32]:
+    """Gently: flat cells differ from the ground by a few hundredths only."""
+    if generator.random() < 0.2:
+        image = ndimage.gaussian_filter(image, generator.uniform(0.3, 1.0), mode="nearest", truncate=3)
+    image = image * np.float32(np.exp(generator.normal(0, 0.3)))
+    if generator.random() < 0.05:
+        image = -image  # beyond focus bright and dark change places
+    return _disturbed(image, generator, shift=0.02, uneven=0.06, noise=0.03)
+
+
+def _disturbed(
+    image: NDArray[np.float32], generator: np.random.Generator, *, shift: float, uneven: float, noise: float
+) -> NDArray[np.float32]:
+    image = image + np.float32(generator.normal(0, shift))
+    if generator.random() < 0.3:
+        image += _uneven(image.shape, generator) * np.float32(generator.uniform(0.1, 1.0) * uneven)
+    grain = generator.standard_normal(image.shape, dtype=np.float32)
+    image += grain * np.float32(noise * generator.random() ** 2)
+    return image
 
 
 def _bleed(slots: NDArray[np.float32], present: NDArray[np.bool_], generator: np.random.Generator) -> None:

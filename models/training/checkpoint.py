@@ -7,26 +7,29 @@ from typing import Any
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import nn
+from torch import Tensor, nn
 
 from assay.errors import ModelError
 from models.training.optimizer import AdamW
 
-_NETWORK, _OPTIMIZER = "network.", "optimizer."
+_OPTIMIZER = "optimizer."
 
 
-def save_checkpoint(path: Path, network: nn.Module, optimizer: AdamW, standing: Mapping[str, Any]) -> None:
+def save_checkpoint(
+    path: Path, networks: Mapping[str, nn.Module], optimizer: AdamW, standing: Mapping[str, Any]
+) -> None:
     """Write weights, the optimiser's moments and `standing`; an older file is replaced whole."""
-    tensors = {_NETWORK + key: value for key, value in network.state_dict().items()}
-    tensors |= {_OPTIMIZER + key: value for key, value in optimizer.state().items()}
+    tensors = {_OPTIMIZER + key: value for key, value in optimizer.state().items()}
+    for name, network in networks.items():
+        tensors |= {f"{name}.{key}": value for key, value in network.state_dict().items()}
     partial = path.with_suffix(".partial")
     contiguous = {key: value.detach().clone().contiguous() for key, value in tensors.items()}
     save_file(contiguous, partial, metadata={"standing": json.dumps(dict(standing))})
     partial.replace(path)
 
 
-def load_checkpoint(path: Path, network: nn.Module, optimizer: AdamW) -> dict[str, Any]:
-    """Put network and optimiser back; gives the `standing` that was saved.
+def load_checkpoint(path: Path, networks: Mapping[str, nn.Module], optimizer: AdamW) -> dict[str, Any]:
+    """Put networks and optimiser back; gives the `standing` that was saved.
 
     Raises:
         ModelError: The file is broken, or of another network.
@@ -35,14 +38,15 @@ def load_checkpoint(path: Path, network: nn.Module, optimizer: AdamW) -> dict[st
         with safe_open(path, framework="pt") as file:
             standing = dict(json.loads(file.metadata()["standing"]))
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (no mapping)
-        network.load_state_dict(
-            {key[len(_NETWORK) :]: value for key, value in tensors.items() if key.startswith(_NETWORK)}
-        )
-        optimizer.load(
-            {key[len(_OPTIMIZER) :]: value for key, value in tensors.items() if key.startswith(_OPTIMIZER)}
-        )
+        for name, network in networks.items():
+            network.load_state_dict(_of(tensors, f"{name}."))
+        optimizer.load(_of(tensors, _OPTIMIZER))
     except (SafetensorError, OSError, RuntimeError, KeyError, TypeError, ValueError) as error:
         raise ModelError(
             f"{path}: is no checkpoint of this training ({error}). Delete it to begin anew."
         ) from None
     return standing
+
+
+def _of(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {key[len(prefix) :]: value for key, value in tensors.items() if key.startswith(prefix)}

@@ -1,10 +1,9 @@
 """Training frames on disk, and the crops of them that a training step sees.
 
-Frames come in as arrays: who renders or annotates them is not known here. They are cached as shards that
-another process may still be adding to.
+Frames come in as arrays: who renders or annotates them is not known here.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,21 +11,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from assay.errors import ModelError
+from assay.labels import CellRole
 
-TrainingFrame = tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.int32], NDArray[np.int32]]
-"""Slots (R, Y, X), present (R,), effectors (Y, X), targets (Y, X), at the model's pixel size."""
-
-_ARRAYS = ("slots", "present", "effectors", "targets")
+_ARRAYS = ("slots", "present", "effectors", "targets", "known")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Tile:
-    """One training frame."""
+class TrainingFrame:
+    """One frame with its truth, at the model's pixel size.
 
-    slots: NDArray[np.float16]  # (R, Y, X)
+    On disk and in memory the numbers are small (float16, uint16); a frame that is made or scored has float32
+    and int32.
+    """
+
+    slots: NDArray[np.floating]  # (R, Y, X)
     present: NDArray[np.bool_]  # (R,)
-    effectors: NDArray[np.uint16]  # (Y, X)
-    targets: NDArray[np.uint16]  # (Y, X), may overlap the effectors
+    effectors: NDArray[np.integer]  # (Y, X)
+    targets: NDArray[np.integer]  # (Y, X), may overlap the effectors
+    known: NDArray[np.bool_] | None = None  # (roles, Y, X) where the truth is known; None: everywhere
+
+    def of(self, role: CellRole) -> NDArray[np.integer]:
+        """True label image of one role."""
+        return self.effectors if role == "effector" else self.targets
 
 
 def cache_tiles(frames: Iterable[TrainingFrame], folder: Path, *, prefix: str = "") -> Iterator[int]:
@@ -35,68 +41,84 @@ def cache_tiles(frames: Iterable[TrainingFrame], folder: Path, *, prefix: str = 
     A frame that is there already, from an earlier run with the same `prefix`, is not written again.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    for number, (slots, present, effectors, targets) in enumerate(frames):
+    for number, frame in enumerate(frames):
         path = folder / f"{prefix}{number:06d}.npz"
         if not path.exists():
+            arrays = {
+                "slots": frame.slots.astype(np.float16),
+                "present": np.asarray(frame.present, dtype=np.bool_),
+                "effectors": frame.effectors.astype(np.uint16),
+                "targets": frame.targets.astype(np.uint16),
+            }
+            if frame.known is not None:
+                arrays["known"] = frame.known
             partial = path.with_suffix(".partial")
             with partial.open("wb") as file:
-                np.savez(
-                    file,
-                    slots=slots.astype(np.float16),
-                    present=np.asarray(present, dtype=np.bool_),
-                    effectors=effectors.astype(np.uint16),
-                    targets=targets.astype(np.uint16),
-                )
+                np.savez(file, allow_pickle=False, **arrays)
             partial.replace(path)
         yield number + 1
 
 
-class TileFolder:
-    """The tiles of a folder, held in memory; `refresh` takes in what was added since."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TileSource:
+    """Tiles of one kind, and how large a share of the training they are."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._known: set[str] = set()
-        self.tiles: list[Tile] = []
-        self.refresh()
-        if not self.tiles:
-            raise ModelError(f"{folder}: holds no training tiles (*.npz). Render some first.")
-
-    def refresh(self) -> int:
-        """Load new tiles, in the order of their names; gives how many there are."""
-        for path in sorted(self._folder.glob("*.npz")):
-            if path.name not in self._known:
-                self._known.add(path.name)
-                self.tiles.append(_read(path))
-        return len(self.tiles)
+    folder: Path
+    share: float
 
 
-def _read(path: Path) -> Tile:
+class TileSet:
+    """The tiles of some folders, held in memory."""
+
+    def __init__(self, sources: Sequence[TileSource]) -> None:
+        self._tiles = [read_tiles(source.folder) for source in sources]
+        shares = np.array([source.share for source in sources], dtype=np.float64)
+        self._shares = shares / shares.sum()
+
+    def __len__(self) -> int:
+        return sum(len(tiles) for tiles in self._tiles)
+
+    def draw(self, n: int, *, generator: np.random.Generator) -> list[TrainingFrame]:
+        """Draw `n` tiles, each from a folder by its share."""
+        chosen = generator.choice(len(self._tiles), size=n, p=self._shares)
+        return [self._tiles[one][int(generator.integers(len(self._tiles[one])))] for one in chosen]
+
+
+def read_tiles(folder: Path) -> list[TrainingFrame]:
+    """All tiles of a folder, in the order of their names.
+
+    Raises:
+        ModelError: There are none, or one is broken.
+    """
+    tiles = [_read(path) for path in sorted(folder.glob("*.npz"))]
+    if not tiles:
+        raise ModelError(f"{folder}: holds no training tiles (*.npz). Render some first.")
+    return tiles
+
+
+def _read(path: Path) -> TrainingFrame:
     try:
         with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in _ARRAYS}
+            arrays = {name: file[name] for name in _ARRAYS if name in file or name != "known"}
     except (OSError, ValueError, KeyError) as error:
         raise ModelError(
             f"{path}: is no training tile ({error}). Delete it, or render the tiles anew."
         ) from None
-    return Tile(
-        slots=arrays["slots"],
-        present=arrays["present"],
-        effectors=arrays["effectors"],
-        targets=arrays["targets"],
-    )
+    return TrainingFrame(**arrays)
 
 
-def random_crop(tile: Tile, *, side_px: int, generator: np.random.Generator) -> Tile:
+def random_crop(tile: TrainingFrame, *, side_px: int, generator: np.random.Generator) -> TrainingFrame:
     """A square part of a tile; a smaller tile is padded with nothing at its lower and right edge."""
     height, width = tile.effectors.shape
     top = int(generator.integers(0, max(1, height - side_px + 1)))
     left = int(generator.integers(0, max(1, width - side_px + 1)))
     part = np.s_[..., top : top + side_px, left : left + side_px]
     lack = ((0, max(0, side_px - height)), (0, max(0, side_px - width)))
-    return Tile(
+    known = None if tile.known is None else np.pad(tile.known[part], ((0, 0), *lack))
+    return TrainingFrame(
         slots=np.pad(tile.slots[part], ((0, 0), *lack)),
         present=tile.present,
         effectors=np.pad(tile.effectors[part], lack),
         targets=np.pad(tile.targets[part], lack),
+        known=known,
     )

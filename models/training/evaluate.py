@@ -70,11 +70,11 @@ def evaluate(
         Per role `ap50`, `ap75`, `f1_50`, `f1_75`, and how many true cells there were (`cells`).
     """
     counts = {(role, least): Counts() for role in CELL_ROLES for least in LEAST_IOU}
-    for slots, present, effectors, targets in frames:
-        [found] = segmenter.segment(slots[None], present=present.tolist(), pixel_um=(pixel_um, pixel_um))
-        truth: dict[CellRole, NDArray[np.int32]] = {"effector": effectors, "target": targets}
+    for frame in frames:
+        images = np.asarray(frame.slots, dtype=np.float32)[None]
+        [found] = segmenter.segment(images, present=frame.present.tolist(), pixel_um=(pixel_um, pixel_um))
         for role, least in counts:
-            counts[role, least] += count_matches(found.of(role)[0], truth[role], least_iou=least)
+            counts[role, least] += count_matches(found.of(role)[0], frame.of(role), least_iou=least)
     return {role: _figures(counts[role, 0.5], counts[role, 0.75]) for role in CELL_ROLES}
 
 

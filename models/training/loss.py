@@ -16,17 +16,19 @@ def map_loss(maps: Tensor, truth: Tensor, weight: Tensor) -> Tensor:
     Args:
         maps: (B, roles * 4, Y, X) from the network.
         truth: (B, roles * 4, Y, X) from `targets.role_truth`.
-        weight: (B, roles, Y, X), higher where pixels matter more.
+        weight: (B, roles, Y, X), higher where pixels matter more, 0 where the truth is not known.
     """
     roles = weight.shape[1]
     by_role = (len(maps), roles, MAPS_PER_ROLE, *maps.shape[2:])
     said = maps.float().view(by_role).unbind(2)  # 4 of (B, roles, Y, X)
     cell, heat, true_y, true_x = truth.view(by_role).unbind(2)
+    known = (weight > 0).float()
     pixel = functional.binary_cross_entropy_with_logits(said[0], cell, weight=weight * (1 + cell))
-    chance = torch.sigmoid(said[0])
-    overlap, sizes = (chance * cell).sum((0, 2, 3)), (chance + cell).sum((0, 2, 3))  # (roles,)
+    chance, seen = torch.sigmoid(said[0]) * known, cell * known
+    overlap, sizes = (chance * seen).sum((0, 2, 3)), (chance + seen).sum((0, 2, 3))  # (roles,)
     dice = (1 - (2 * overlap + 1) / (sizes + 1)).sum()
-    centre = functional.binary_cross_entropy_with_logits(said[1], heat, weight=1 + HEAT_WEIGHT * heat)
+    centre_weight = known * (1 + HEAT_WEIGHT * heat)
+    centre = functional.binary_cross_entropy_with_logits(said[1], heat, weight=centre_weight)
     inside = weight * cell
     miss = ((said[2] - true_y).abs() + (said[3] - true_x).abs()) * inside
     offset = (miss.sum((0, 2, 3)) / (inside.sum((0, 2, 3)) + 1)).sum()

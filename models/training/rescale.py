@@ -1,5 +1,7 @@
 """Frames of any pixel size brought to the model's own, the way the predictor does it."""
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -13,18 +15,23 @@ def at_model_scale(frame: TrainingFrame, *, pixel_um: tuple[float, float]) -> Tr
     """Resample images smoothly and labels by the nearest pixel.
 
     Args:
-        frame: Slots, presence, effectors, targets at `pixel_um`.
+        frame: At `pixel_um`.
         pixel_um: Pixel size (y, x) of the frame.
     """
-    slots, present, effectors, targets = frame
     scales = [size / PIXEL_UM for size in pixel_um]
     if all(abs(scale - 1) <= SAME_SCALE for scale in scales):
         return frame
-    height, width = (max(1, round(side * scale)) for side, scale in zip(slots.shape[1:], scales, strict=True))
-    smooth = resized(torch.from_numpy(np.ascontiguousarray(slots)), (height, width), smooth=True).numpy()
-    rows = _nearest(effectors.shape[0], height)
-    columns = _nearest(effectors.shape[1], width)
-    return smooth, present, effectors[rows[:, None], columns], targets[rows[:, None], columns]
+    shape = frame.effectors.shape
+    height, width = (max(1, round(side * scale)) for side, scale in zip(shape, scales, strict=True))
+    slots = torch.from_numpy(np.ascontiguousarray(frame.slots))
+    rows, columns = _nearest(shape[0], height)[:, None], _nearest(shape[1], width)
+    return replace(
+        frame,
+        slots=resized(slots, (height, width), smooth=True).numpy(),
+        effectors=frame.effectors[rows, columns],
+        targets=frame.targets[rows, columns],
+        known=None if frame.known is None else frame.known[:, rows, columns],
+    )
 
 
 def _nearest(length: int, new_length: int) -> NDArray[np.intp]:

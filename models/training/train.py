@@ -1,4 +1,4 @@
-"""Training: from a folder of tiles to a model on disk.
+"""Training: from folders of tiles to a model on disk.
 
 Every random draw comes from numpy's generator, seeded by the training's seed and the step, so a training
 that was stopped and resumed sees what it would have seen. With a limit in minutes the number of steps
@@ -6,9 +6,12 @@ depends on the machine; with a limit in steps it does not.
 """
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,19 +20,23 @@ from torch import Tensor
 from assay.errors import ModelError
 from assay.labels import CELL_ROLES, CHANNEL_ROLES
 from models.devices import pick_device, pick_precision
-from models.network import STRIDE, Architecture, SegmentationNet
+from models.network import SIZES, STRIDE, Architecture, SegmentationNet
 from models.training.augment import example
+from models.training.average import AveragedNetwork
 from models.training.checkpoint import load_checkpoint, save_checkpoint
-from models.training.dataset import TileFolder
+from models.training.dataset import TileSet, TileSource
 from models.training.initial import fresh_network
 from models.training.loss import map_loss
 from models.training.optimizer import AdamW
 from models.weights import ModelCard, save_model
 
 PIXEL_UM = 0.65
-_LOG_EVERY, _SAVE_EVERY = 50, 250  # steps
+_LOG_EVERY, _SAVE_EVERY, _VALIDATE_EVERY = 50, 250, 500  # steps
 _WARM_UP = 100  # steps
 _CLIP_NORM = 5.0
+
+Validation = Callable[[SegmentationNet, int], str]
+"""Is shown the averaged network and the step now and then; says how good it is, in a line."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +50,7 @@ class TrainingSettings:
     side_px: int = 256
     learning_rate: float = 3e-3
     weight_decay: float = 1e-2
-    widths: tuple[int, ...] = (32, 64, 96, 128)
+    widths: tuple[int, ...] = SIZES["standard"]
     device: str = "auto"
     threads: int = 1
 
@@ -56,45 +63,49 @@ class TrainingSettings:
 
 def train(
     *,
-    tiles: Path,
+    tiles: Sequence[TileSource],
     out: Path,
     settings: TrainingSettings,
     training_data: str,
     licence: str,
     log: Callable[[str], None],
+    validation: Validation | None = None,
+    facts: Mapping[str, Any] | None = None,
 ) -> ModelCard:
     """Train a model on cached tiles and write `out` (a card, NAME.json) with the weights beside it.
 
-    A checkpoint lies beside the card; where there is one, the training goes on from it. Tiles that are added
-    to the folder meanwhile are taken in.
+    A checkpoint lies beside the card; where there is one, the training goes on from it.
 
     Args:
-        tiles: Folder written by `dataset.cache_tiles`.
+        tiles: Folders written by `dataset.cache_tiles`, and how large a share of the training each is.
         out: Path of the card; the model is named after it.
         settings: How long and how fast.
         training_data: What the tiles are, for the card.
         licence: Of the weights, for the card.
         log: Is told how it goes, a line at a time.
+        validation: Judges the network on frames that it does not learn from.
+        facts: More for the card's `training`, for instance the command.
     """
     torch.set_num_threads(settings.threads)
-    device = pick_device(settings.device)
-    folder = TileFolder(tiles)
-    session = _Session(settings, device)
+    tile_set = TileSet(tiles)
+    session = Session(fresh_network(architecture_of(settings.widths), seed=settings.seed), settings)
     checkpoint = out.with_suffix(".checkpoint")
     if checkpoint.exists():
         session.resume(checkpoint)
         log(f"resumed at step {session.step}")
-    log(f"{len(folder.tiles)} tiles, {device}, {session.precision}, {session.weights_count} weights")
+    log(f"{len(tile_set)} tiles, {session.device}, {session.precision}, {session.weights_count} weights")
     losses: list[float] = []
-    while session.progress() < 1:
-        losses.append(session.learn(folder))
-        if session.step % _LOG_EVERY == 0:
-            log(session.line(losses, len(folder.tiles)))
-            losses = []
-        if session.step % _SAVE_EVERY == 0:
-            out.parent.mkdir(parents=True, exist_ok=True)
-            session.save(checkpoint)
-            folder.refresh()
+    with batches(tile_set, settings, first=session.step) as prepared:
+        while session.progress() < 1:
+            losses.append(session.learn(next(prepared)))
+            if session.step % _LOG_EVERY == 0:
+                log(session.line(losses))
+                losses = []
+            if session.step % _SAVE_EVERY == 0:
+                out.parent.mkdir(parents=True, exist_ok=True)
+                session.save(checkpoint)
+            if validation and session.step % _VALIDATE_EVERY == 0:
+                log(f"step {session.step}: {validation(session.averaged.network, session.step)}")
     card = ModelCard(
         name=out.stem,
         sha256="",
@@ -106,33 +117,64 @@ def train(
             "seed": settings.seed,
             "steps": session.step,
             "batch": settings.batch,
-            "tiles": folder.refresh(),
+            "tiles": len(tile_set),
+            "minutes": round(session.elapsed_s() / 60, 1),
+            "processor_minutes": round(session.processor_s() / 60, 1),
+            **(facts or {}),
         },
     )
-    return save_model(session.network, out, card)
+    return save_model(session.averaged.network, out, card)
 
 
-class _Session:
-    """Network, optimiser and clock of one training."""
+def architecture_of(widths: tuple[int, ...]) -> Architecture:
+    """The network of these widths for our channels and cells."""
+    return Architecture(slots=len(CHANNEL_ROLES), cell_roles=len(CELL_ROLES), widths=widths)
 
-    def __init__(self, settings: TrainingSettings, device: torch.device) -> None:
-        self.settings, self.device = settings, device
-        self.precision = pick_precision("auto", device)
-        architecture = Architecture(
-            slots=len(CHANNEL_ROLES), cell_roles=len(CELL_ROLES), widths=settings.widths
-        )
-        network = fresh_network(architecture, seed=settings.seed).to(device)
+
+@dataclass(slots=True)
+class _Clock:
+    """Time spent, over all sittings: on the wall and in the processor."""
+
+    earlier_s: float = 0.0
+    earlier_processor_s: float = 0.0
+    began: float = field(default_factory=time.monotonic)
+    began_processor: float = field(default_factory=time.process_time)
+
+    @property
+    def wall_s(self) -> float:
+        return self.earlier_s + time.monotonic() - self.began
+
+    @property
+    def processor_s(self) -> float:
+        return self.earlier_processor_s + time.process_time() - self.began_processor
+
+
+class Session:
+    """A network that learns, its running average, its optimiser and its clock."""
+
+    def __init__(self, network: SegmentationNet, settings: TrainingSettings) -> None:
+        self.settings = settings
+        self.device = pick_device(settings.device)
+        self.precision = pick_precision("auto", self.device)
+        network = network.to(self.device)
         self.network: SegmentationNet = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.averaged = AveragedNetwork(self.network)
         self.optimizer = AdamW(self.network, weight_decay=settings.weight_decay)
         self.step = 0
-        self._began, self._earlier_s = time.monotonic(), 0.0
+        self._clock = _Clock()
 
     @property
     def weights_count(self) -> int:
+        """How many numbers it learns."""
         return sum(weight.numel() for weight in self.network.parameters())
 
     def elapsed_s(self) -> float:
-        return self._earlier_s + time.monotonic() - self._began
+        """Time on the wall, over all sittings."""
+        return self._clock.wall_s
+
+    def processor_s(self) -> float:
+        """Time of all processor cores of this process, over all sittings."""
+        return self._clock.processor_s
 
     def progress(self) -> float:
         """Share of the training that is done: of the steps or of the minutes, whichever is further."""
@@ -140,10 +182,10 @@ class _Session:
         by_time = self.elapsed_s() / 60 / self.settings.minutes if self.settings.minutes else 0.0
         return max(by_step, by_time)
 
-    def learn(self, folder: TileFolder) -> float:
-        """One step; gives its loss."""
+    def learn(self, batch: Sequence[Tensor]) -> float:
+        """One step on planes, truth and weight; gives its loss."""
         rate = 0.5 * (1 + np.cos(np.pi * min(1.0, self.progress()))) * min(1.0, (self.step + 1) / _WARM_UP)
-        planes, truth, weight = self._batch(folder)
+        planes, truth, weight = (tensor.to(self.device, non_blocking=True) for tensor in batch)
         self.network.train()
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
             maps = self.network(planes)
@@ -151,31 +193,61 @@ class _Session:
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step(rate=max(rate, 1e-3) * self.settings.learning_rate, clip_norm=_CLIP_NORM)
         self.step += 1
+        self.averaged.follow(self.network, step=self.step)
         return loss.item()
 
-    def _batch(self, folder: TileFolder) -> list[Tensor]:
-        generator = np.random.default_rng([self.settings.seed, self.step])
-        chosen = generator.integers(0, len(folder.tiles), size=self.settings.batch)
-        examples = [
-            example(folder.tiles[tile], side_px=self.settings.side_px, generator=generator) for tile in chosen
-        ]
-        return [
-            torch.from_numpy(np.stack(arrays)).to(self.device).contiguous(memory_format=torch.channels_last)
-            for arrays in zip(*examples, strict=True)
-        ]
-
-    def line(self, losses: list[float], tiles: int) -> str:
+    def line(self, losses: Sequence[float]) -> str:
+        """How it goes."""
         return (
             f"step {self.step}, {self.elapsed_s() / 60:.1f} min, {self.progress():.1%} done, "
-            f"loss {np.mean(losses):.4f}, {tiles} tiles"
+            f"loss {np.mean(losses):.4f}"
         )
 
     def save(self, path: Path) -> None:
-        save_checkpoint(
-            path, self.network, self.optimizer, {"step": self.step, "elapsed_s": self.elapsed_s()}
-        )
+        """Write everything that is needed to go on."""
+        standing = {
+            "step": self.step,
+            "elapsed_s": self.elapsed_s(),
+            "processor_s": self.processor_s(),
+        }
+        save_checkpoint(path, self._networks, self.optimizer, standing)
 
     def resume(self, path: Path) -> None:
-        standing = load_checkpoint(path, self.network, self.optimizer)
+        """Take back what `save` wrote."""
+        standing = load_checkpoint(path, self._networks, self.optimizer)
         self.step = int(standing["step"])
-        self._earlier_s, self._began = float(standing["elapsed_s"]), time.monotonic()
+        self._clock = _Clock(float(standing["elapsed_s"]), float(standing["processor_s"]))
+
+    @property
+    def _networks(self) -> Mapping[str, SegmentationNet]:
+        return {"network": self.network, "average": self.averaged.network}
+
+
+@contextmanager
+def batches(tiles: TileSet, settings: TrainingSettings, *, first: int) -> Iterator[Iterator[list[Tensor]]]:
+    """Batches of steps `first`, `first` + 1, ...: the next ones are made while the network learns."""
+    with ThreadPoolExecutor(1) as maker:
+        ahead = [maker.submit(_batch, tiles, settings, first + k) for k in range(3)]
+
+        def endless() -> Iterator[list[Tensor]]:
+            step = first + len(ahead)
+            while True:
+                ready = ahead.pop(0).result()
+                ahead.append(maker.submit(_batch, tiles, settings, step))
+                step += 1
+                yield ready
+
+        try:
+            yield endless()
+        finally:
+            maker.shutdown(cancel_futures=True)
+
+
+def _batch(tiles: TileSet, settings: TrainingSettings, step: int) -> list[Tensor]:
+    generator = np.random.default_rng([settings.seed, step])
+    drawn = tiles.draw(settings.batch, generator=generator)
+    examples = [example(tile, side_px=settings.side_px, generator=generator) for tile in drawn]
+    return [
+        torch.from_numpy(np.stack(arrays)).contiguous(memory_format=torch.channels_last)
+        for arrays in zip(*examples, strict=True)
+    ]

@@ -8,6 +8,7 @@ import pytest
 from assay.brightness import measure_brightness, role_slots
 from assay.simulate.film import simulate_film
 from assay.simulate.scenario import scenario_named
+from models.training.dataset import TrainingFrame
 from models.training.evaluate import evaluate
 from models.weights import ZOO, load_model, read_card
 
@@ -27,7 +28,12 @@ def standard_frame():
     roles = {role: [number] for number, (role, _) in enumerate(scenario.channels)}
     slots, present = role_slots(image[None], measure_brightness([image]), roles)
     truth = film.truth(0)
-    return slots[0], np.array(present), truth.effectors.astype(np.int32), truth.targets.astype(np.int32)
+    return TrainingFrame(
+        slots=slots[0],
+        present=np.array(present),
+        effectors=truth.effectors.astype(np.int32),
+        targets=truth.targets.astype(np.int32),
+    )
 
 
 def test_it_finds_the_cells_of_a_film_it_never_saw(standard):
@@ -39,7 +45,8 @@ def test_it_finds_the_cells_of_a_film_it_never_saw(standard):
 
 
 def test_fp32_finds_nearly_the_cells_that_bf16_finds():
-    slots, present, _, _ = standard_frame()
+    frame = standard_frame()
+    slots, present = frame.slots, frame.present
     found = [
         load_model("standard", device="cpu", precision=precision).segment(
             slots[None], present=present.tolist(), pixel_um=OWN
@@ -66,7 +73,8 @@ def test_camera_noise_is_no_cell(standard):
 
 
 def test_tiled_and_whole_give_the_same_bits_with_the_shipped_weights(standard):
-    slots, present, _, _ = standard_frame()
+    frame = standard_frame()
+    slots, present = frame.slots, frame.present
     whole = standard.segment(slots[None], present=present.tolist(), pixel_um=OWN)[0]
     tiled = load_model("standard", device="cpu")
     tiled._tile_px = 256  # smaller than the frame; a run uses larger windows

@@ -1,10 +1,12 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from assay.labels import CHANNEL_ROLES
 from models.network import FOREGROUND, HEAT, MAPS_PER_ROLE, OFFSET_UNIT_PX, OFFSET_X, OFFSET_Y
 from models.training.augment import dropped_channels, example
-from models.training.dataset import Tile
+from models.training.dataset import TrainingFrame
 
 ROLE = {role: number for number, role in enumerate(CHANNEL_ROLES)}
 
@@ -20,7 +22,9 @@ def tile(present=(True, True, False, True, True)):
         dye[inside] = 1 - np.hypot(y - cy, x - cx)[inside] / 20
     slots = np.zeros((5, 120, 120), dtype=np.float16)
     slots[ROLE["target"]] = dye
-    return Tile(slots=slots, present=np.array(present), effectors=np.zeros_like(labels), targets=labels)
+    return TrainingFrame(
+        slots=slots, present=np.array(present), effectors=np.zeros_like(labels), targets=labels
+    )
 
 
 @pytest.mark.parametrize("seed", range(12))
@@ -58,10 +62,23 @@ def test_a_dropped_channel_is_dark_and_its_flag_is_down():
         assert not planes[:5][flags == 0].any()
 
 
-def test_a_role_that_cannot_be_seen_is_not_to_be_found():
+def test_nothing_is_learned_of_a_role_that_cannot_be_seen():
     only_effector_dye = tile(present=(True, False, False, False, False))
-    _, truth, _ = example(only_effector_dye, side_px=96, generator=np.random.default_rng(0))
+    _, truth, weight = example(only_effector_dye, side_px=96, generator=np.random.default_rng(0))
     assert not truth[MAPS_PER_ROLE:].any()
+    assert not weight[1].any()
+    assert (weight[0] >= 1).all()
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_nothing_is_learned_where_the_truth_is_not_known(seed):
+    known = np.zeros((2, 120, 120), dtype=bool)
+    known[1] = tile().targets > 0
+    _, truth, weight = example(
+        replace(tile(), known=known), side_px=96, generator=np.random.default_rng(seed)
+    )
+    assert not weight[0].any()
+    assert np.array_equal(weight[1] > 0, truth[MAPS_PER_ROLE + FOREGROUND] > 0)
 
 
 def test_nuclei_without_a_target_dye_stay_because_they_are_the_outline():

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from assay.labels import FrameLabels
+from models.training.dataset import TrainingFrame
 from models.training.evaluate import Counts, count_matches, evaluate
 
 
@@ -56,8 +57,10 @@ class Fixed:
 def test_scores_are_pooled_over_frames_and_kept_apart_by_role():
     slots, present = np.zeros((5, 1, 60), np.float32), np.ones(5, bool)
     frames = [
-        (slots, present, boxes(), boxes((0, 10), (20, 30))),  # IoU 1 and 0.8
-        (slots, present, boxes((40, 45)), boxes((0, 7))),  # IoU 0.7, and one cell invented
+        # IoU 1 and 0.8
+        TrainingFrame(slots=slots, present=present, effectors=boxes(), targets=boxes((0, 10), (20, 30))),
+        # IoU 0.7, and one cell invented
+        TrainingFrame(slots=slots, present=present, effectors=boxes((40, 45)), targets=boxes((0, 7))),
     ]
     scores = evaluate(Fixed(), frames, pixel_um=0.65)
     assert scores["target"]["ap50"] == pytest.approx(3 / 4)

@@ -1,9 +1,11 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from assay.errors import ModelError
-from models.training.dataset import TileFolder, cache_tiles, random_crop
+from models.training.dataset import TileSet, TileSource, TrainingFrame, cache_tiles, random_crop, read_tiles
 from models.training.rescale import at_model_scale
 from models.training.train import TrainingSettings, train
 from models.weights import load_model, load_network
@@ -18,7 +20,12 @@ def frames(n):
         labels[5:15, 6:16], labels[20:32, 18:34] = 1, 2
         slots = generator.normal(0, 0.05, (5, 40, 44)).astype(np.float32)
         slots[1] += labels > 0
-        yield slots, np.array([True, True, False, False, True]), np.zeros_like(labels), labels
+        yield TrainingFrame(
+            slots=slots,
+            present=np.array([True, True, False, False, True]),
+            effectors=np.zeros_like(labels),
+            targets=labels,
+        )
 
 
 @pytest.fixture
@@ -27,10 +34,14 @@ def tiles(tmp_path):
     return tmp_path / "tiles"
 
 
+def sources(folder):
+    return [TileSource(folder=folder, share=1.0)]
+
+
 def trained(tiles, out, *, steps):
     lines = []
     card = train(
-        tiles=tiles,
+        tiles=sources(tiles),
         out=out,
         settings=TrainingSettings(steps=steps, **SETTINGS),
         training_data="drawn boxes",
@@ -45,8 +56,8 @@ def test_training_gives_a_model_that_loads_and_segments(tiles, tmp_path):
     assert (card.name, card.training_data, card.licence) == ("box", "drawn boxes", "CC0")
     assert card.training["steps"] == 4
     model = load_model(tmp_path / "box.json", device="cpu", precision="fp32")
-    slots, present, _, _ = next(frames(1))
-    [found] = model.segment(slots[None], present=present.tolist(), pixel_um=(0.65, 0.65))
+    frame = next(frames(1))
+    [found] = model.segment(frame.slots[None], present=frame.present.tolist(), pixel_um=(0.65, 0.65))
     assert found.targets.shape == (40, 44)
 
 
@@ -68,7 +79,14 @@ def test_a_resumed_training_ends_where_an_undisturbed_one_does(tiles, tmp_path, 
     monkeypatch.setattr("models.training.train._LOG_EVERY", 3)
     settings = TrainingSettings(steps=4, **SETTINGS)
     with pytest.raises(KeyboardInterrupt):
-        train(tiles=tiles, out=part, settings=settings, training_data="drawn boxes", licence="CC0", log=stop)
+        train(
+            tiles=sources(tiles),
+            out=part,
+            settings=settings,
+            training_data="drawn boxes",
+            licence="CC0",
+            log=stop,
+        )
     resumed, lines = trained(tiles, part, steps=4)
     assert lines[0] == "resumed at step 2"
     assert resumed.sha256 == undisturbed.sha256
@@ -84,11 +102,12 @@ def test_training_learns_the_boxes(tiles, tmp_path, monkeypatch):
     monkeypatch.setattr("models.training.train._WARM_UP", 5)
     trained(tiles, tmp_path / "box.json", steps=100)
     _, network = load_network(tmp_path / "box.json")
-    slots, present, _, labels = next(frames(1))
-    planes = np.concatenate([slots, np.broadcast_to(present[:, None, None], slots.shape)])[:, :32, :32]
+    frame = next(frames(1))
+    flags = np.broadcast_to(frame.present[:, None, None], frame.slots.shape)
+    planes = np.concatenate([frame.slots, flags])[:, :32, :32]
     with torch.inference_mode():
         maps = network.eval()(torch.from_numpy(planes[None].astype(np.float32)))[0].numpy()
-    assert ((maps[4] > 0) == (labels[:32, :32] > 0)).mean() > 0.85
+    assert ((maps[4] > 0) == (frame.targets[:32, :32] > 0)).mean() > 0.85
 
 
 def test_a_training_needs_an_end():
@@ -98,26 +117,42 @@ def test_a_training_needs_an_end():
 
 def test_a_folder_without_tiles_says_so(tmp_path):
     with pytest.raises(ModelError, match="holds no training tiles"):
-        TileFolder(tmp_path)
+        read_tiles(tmp_path)
 
 
-def test_tiles_added_meanwhile_are_taken_in(tiles):
-    folder = TileFolder(tiles)
-    assert len(folder.tiles) == 3
-    list(cache_tiles(frames(5), tiles))  # the first three are there already
-    assert folder.refresh() == 5
+def test_tiles_that_are_there_are_not_made_again(tiles):
+    before = {path.name: path.stat().st_mtime_ns for path in tiles.iterdir()}
+    list(cache_tiles(frames(5), tiles))
+    assert len(read_tiles(tiles)) == 5
+    assert all((tiles / name).stat().st_mtime_ns == time for name, time in before.items())
+
+
+def test_folders_are_drawn_from_by_their_shares(tiles, tmp_path):
+    list(cache_tiles((replace(frame, targets=frame.targets * 0) for frame in frames(2)), tmp_path / "empty"))
+    both = TileSet([TileSource(folder=tiles, share=3), TileSource(folder=tmp_path / "empty", share=1)])
+    drawn = both.draw(400, generator=np.random.default_rng(0))
+    empty = sum(not tile.targets.any() for tile in drawn)
+    assert len(both) == 5
+    assert 60 < empty < 140  # 100 of 400 are expected, standard deviation 9
 
 
 def test_cached_tiles_keep_images_and_labels(tiles):
-    slots, present, _, targets = next(frames(1))
-    first = TileFolder(tiles).tiles[0]
-    assert np.abs(first.slots.astype(np.float32) - slots).max() < 1e-3
-    assert np.array_equal(first.present, present)
-    assert np.array_equal(first.targets, targets)
+    frame, first = next(frames(1)), read_tiles(tiles)[0]
+    assert np.abs(first.slots.astype(np.float32) - frame.slots).max() < 1e-3
+    assert np.array_equal(first.present, frame.present)
+    assert np.array_equal(first.targets, frame.targets)
+    assert first.known is None
+
+
+def test_cached_tiles_keep_what_is_known(tmp_path):
+    known = np.zeros((2, 40, 44), dtype=bool)
+    known[1, :20] = True
+    list(cache_tiles([replace(next(frames(1)), known=known)], tmp_path))
+    assert np.array_equal(read_tiles(tmp_path)[0].known, known)
 
 
 def test_a_tile_smaller_than_the_crop_is_padded_with_nothing(tiles):
-    crop = random_crop(TileFolder(tiles).tiles[0], side_px=42, generator=np.random.default_rng(0))
+    crop = random_crop(read_tiles(tiles)[0], side_px=42, generator=np.random.default_rng(0))
     assert crop.slots.shape == (5, 42, 42)
     assert not crop.slots[:, 40:].any()
     assert not crop.targets[40:].any()
@@ -127,11 +162,15 @@ def test_a_finer_frame_is_brought_to_the_models_pixels():
     slots = np.ones((5, 40, 60), np.float32)
     labels = np.zeros((40, 60), np.int32)
     labels[10:20, 20:40] = 7
-    frame = (slots, np.ones(5, bool), labels, labels)
-    images, _, effectors, targets = at_model_scale(frame, pixel_um=(0.325, 0.325))
-    assert images.shape == (5, 20, 30)
-    assert images == pytest.approx(1)
+    known = np.stack([labels > 0, labels == 0])
+    frame = TrainingFrame(
+        slots=slots, present=np.ones(5, bool), effectors=labels, targets=labels, known=known
+    )
+    coarser = at_model_scale(frame, pixel_um=(0.325, 0.325))
+    assert coarser.slots.shape == (5, 20, 30)
+    assert coarser.slots == pytest.approx(1)
     expected = np.zeros((20, 30), np.int32)
     expected[5:10, 10:20] = 7
-    assert np.array_equal(targets, expected)
-    assert np.array_equal(effectors, expected)
+    assert np.array_equal(coarser.targets, expected)
+    assert np.array_equal(coarser.effectors, expected)
+    assert np.array_equal(coarser.known, np.stack([expected > 0, expected == 0]))

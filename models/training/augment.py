@@ -31,13 +31,14 @@ Example = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]
 
 def example(tile: TrainingFrame, *, side_px: int, generator: np.random.Generator) -> Example:
     """Draw one augmented training example of `side_px` pixels a side from a tile."""
-    slots, labels, known = _placed(tile, side_px, generator)
     present = dropped_channels(tile.present, generator)
-    slots = _brightness(slots, present, generator)
-    slots[~present] = 0
-    planes = np.concatenate([slots, np.broadcast_to(present[:, None, None], slots.shape)])
+    shown, labels, known = _placed(tile, present, side_px, generator)
+    planes = np.zeros((2 * len(present), side_px, side_px), dtype=np.float32)
+    planes[: len(present)][present] = shown
+    _disturb(planes[: len(present)], present, generator)
+    planes[len(present) :][present] = 1
     truth, weight = truth_of(labels, present)
-    return planes.astype(np.float32), truth, weight if known is None else weight * known
+    return planes, truth, weight if known is None else weight * known
 
 
 def truth_of(
@@ -75,9 +76,9 @@ def dropped_channels(present: NDArray[np.bool_], generator: np.random.Generator)
 
 
 def _placed(
-    tile: TrainingFrame, side_px: int, generator: np.random.Generator
+    tile: TrainingFrame, present: NDArray[np.bool_], side_px: int, generator: np.random.Generator
 ) -> tuple[NDArray[np.float32], dict[CellRole, NDArray[np.int32]], NDArray[np.bool_] | None]:
-    """Crop, zoom, turn and flip images, labels and what is known of them alike."""
+    """Crop, zoom, turn and flip the present images, the labels and what is known of them alike."""
     zoom = float(np.exp(generator.uniform(*np.log(ZOOM))))
     crop = random_crop(tile, side_px=max(8, round(side_px / zoom)), generator=generator)
     turns, flip = int(generator.integers(4)), bool(generator.integers(2))
@@ -85,7 +86,8 @@ def _placed(
         role: _turned(_nearest(crop.of(role).astype(np.int32), side_px), turns, flip) for role in CELL_ROLES
     }
     known = None if crop.known is None else _turned(_nearest(crop.known, side_px), turns, flip)
-    return _turned(_zoomed(crop.slots.astype(np.float32), side_px), turns, flip), labels, known
+    shown = _zoomed(crop.slots[present].astype(np.float32), side_px)
+    return _turned(shown, turns, flip), labels, known
 
 
 def _turned(image: NDArray[_Number], turns: int, flip: bool) -> NDArray[_Number]:
@@ -110,23 +112,21 @@ def _zoomed(slots: NDArray[np.float32], side_px: int) -> NDArray[np.float32]:
     places = _places(slots.shape[1], side_px)
     low = places.astype(np.intp)
     high = np.minimum(low + 1, slots.shape[1] - 1)
-    share = places - low
+    share = places - low.astype(np.float32)
     rows = slots[:, low] * (1 - share[:, None]) + slots[:, high] * share[:, None]
-    return rows[..., low] * (1 - share) + rows[..., high] * share  # type: ignore[no-any-return]
+    zoomed = rows[..., low] * (1 - share) + rows[..., high] * share
+    return zoomed.astype(np.float32, copy=False)
 
 
-def _brightness(
-    slots: NDArray[np.float32], present: NDArray[np.bool_], generator: np.random.Generator
-) -> NDArray[np.float32]:
-    """Other microscopes, dyes and exposures."""
-    out = slots.copy()
+def _disturb(slots: NDArray[np.float32], present: NDArray[np.bool_], generator: np.random.Generator) -> None:
+    """Other microscopes, dyes and exposures, in place."""
     if generator.random() < 0.3:
-        _bleed(out, present, generator)
+        _bleed(slots, present, generator)
     for slot in np.flatnonzero(present):
-        out[slot] = (_transmitted if slot == _BRIGHTFIELD else _dye)(out[slot], generator)
+        slots[slot] = (_transmitted if slot == _BRIGHTFIELD else _dye)(slots[slot], generator)
     if generator.random() < 0.05:
-        _black_border(out, generator)
-    return out
+        _black_border(slots, generator)
+    slots[~present] = 0
 
 
 def _dye(image: NDArray[np.float32], generator: np.random.Generator) -> NDArray[np.float32]:

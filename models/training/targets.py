@@ -37,8 +37,10 @@ def role_truth(labels: NDArray[np.integer]) -> NDArray[np.float32]:
     centroid_y = np.bincount(cell, weights=y, minlength=n) / area
     centroid_x = np.bincount(cell, weights=x, minlength=n) / area
     off_centre = (y - centroid_y[cell]) ** 2 + (x - centroid_x[cell]) ** 2
-    order = np.lexsort((x, y, off_centre, cell))
-    nearest = order[np.searchsorted(cell[order], np.arange(n))]
+    least = np.full(n, np.inf)
+    np.minimum.at(least, cell, off_centre)
+    candidates = np.flatnonzero(off_centre == least[cell])  # in the order of (y, x)
+    nearest = candidates[np.unique(cell[candidates], return_index=True)[1]]
     offset_y, offset_x = (y[nearest][cell] - y), (x[nearest][cell] - x)
     width = np.clip(HEAT_WIDTH * np.sqrt(area), NARROWEST_PX, WIDEST_PX)[cell]
     truth[FOREGROUND, y, x] = 1

@@ -12,6 +12,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from models.fused import can_fuse, convolve_add_and_rectify, convolve_and_rectify
+
 FOREGROUND, HEAT, OFFSET_Y, OFFSET_X = range(4)
 MAPS_PER_ROLE = 4
 OFFSET_UNIT_PX = 8.0  # offsets are spoken of in this unit, so that all maps are of one size
@@ -51,19 +53,24 @@ class ResidualBlock(nn.Module):
         self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1, bias=False)
         self.norm2 = nn.BatchNorm2d(outputs)
         self.shortcut: nn.Module = nn.Identity() if inputs == outputs else nn.Conv2d(inputs, outputs, 1)
+        self._in_one_pass = False
 
     def forward(self, x: Tensor) -> Tensor:
         """Give features of the same size in y and x."""
+        if self._in_one_pass:
+            h = convolve_and_rectify(x, self.conv1)  # (B, inputs, Y, X) -> (B, outputs, Y, X)
+            return convolve_add_and_rectify(h, self.shortcut(x), self.conv2)
         h = functional.relu(
             self.norm1(self.conv1(x)), inplace=True
         )  # (B, inputs, Y, X) -> (B, outputs, Y, X)
         h = self.norm2(self.conv2(h))  # -> (B, outputs, Y, X)
         return functional.relu(h + self.shortcut(x), inplace=True)
 
-    def fuse(self) -> None:
-        """Fold the normalisations into the convolutions, for inference."""
+    def fuse(self, *, in_one_pass: bool) -> None:
+        """Fold the normalisations into the convolutions, for inference; `in_one_pass` also sum and relu."""
         self.conv1, self.norm1 = _folded(self.conv1, self.norm1), nn.Identity()  # type: ignore[assignment]
         self.conv2, self.norm2 = _folded(self.conv2, self.norm2), nn.Identity()  # type: ignore[assignment]
+        self._in_one_pass = in_one_pass
 
 
 class SegmentationNet(nn.Module):
@@ -117,11 +124,17 @@ class SegmentationNet(nn.Module):
             maps: Tensor = self.head(x.float())  # -> (B, 4 * maps, Y/2, X/2)
         return maps
 
-    def for_inference(self, dtype: torch.dtype) -> "SegmentationNet":
-        """Fold normalisations away and convert all but the head to `dtype`; changes this network."""
+    def for_inference(self, dtype: torch.dtype, *, one_pass: bool = True) -> "SegmentationNet":
+        """Fold normalisations away and convert all but the head to `dtype`; changes this network.
+
+        Args:
+            dtype: In which the convolutions are computed.
+            one_pass: Let a CPU add and rectify within the convolution, where it can. An export says no.
+        """
         self.eval()
+        on_cpu = next(self.parameters()).device.type == "cpu"
         for block in (*self.encoder, *self.decoder):
-            block.fuse()
+            block.fuse(in_one_pass=one_pass and on_cpu and can_fuse(dtype))
         self.to(dtype)
         self.head.float()
         return self.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]

@@ -1,15 +1,16 @@
 """How many cells a model finds: average precision and F1 per role, pooled over frames."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
 
-from assay.labels import CELL_ROLES, CellRole, Segmenter
+from assay.labels import CELL_ROLES, CellRole, FrameLabels, Segmenter
 from models.training.dataset import TrainingFrame
 
 LEAST_IOU = (0.5, 0.75)
+_OTHER: Mapping[CellRole, CellRole] = {"effector": "target", "target": "effector"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,49 +41,147 @@ class Counts:
         return 2 * self.found / total if total else float("nan")
 
 
-def count_matches(labels: NDArray[np.integer], truth: NDArray[np.integer], *, least_iou: float) -> Counts:
-    """Match cells of one role in one frame, the best overlapping pairs first."""
-    found_size = np.bincount(labels.ravel())
-    true_size = np.bincount(truth.ravel())
-    n_found, n_true = int((found_size[1:] > 0).sum()), int((true_size[1:] > 0).sum())
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tally:
+    """What became of the cells of one role: sums over frames, so that parts can be put together."""
+
+    half: Counts = Counts()  # at IoU 0.5
+    three_quarters: Counts = Counts()  # at IoU 0.75
+    seen: int = 0  # true cells that a called cell of either role overlaps with IoU >= 0.5
+    right: int = 0  # those of them whose best overlapping called cell is of their own role
+
+    def __add__(self, other: "Tally") -> "Tally":
+        return Tally(
+            **{field.name: getattr(self, field.name) + getattr(other, field.name) for field in fields(self)}
+        )
+
+    def figures(self) -> dict[str, float]:
+        """The shares; NaN where there is nothing to take a share of."""
+        return {
+            "ap50": self.half.ap,
+            "ap75": self.three_quarters.ap,
+            "f1_50": self.half.f1,
+            "f1_75": self.three_quarters.f1,
+            "class_right": self.right / self.seen if self.seen else float("nan"),
+            "cells": self.half.found + self.half.overlooked,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Overlaps:
+    """Every pair of a called and a true cell that share a pixel, ordered by (called, true)."""
+
+    called: NDArray[np.int64]
+    true: NDArray[np.int64]
+    shared_px: NDArray[np.int64]
+    iou: NDArray[np.float64]
+
+    def matched(self, *, least_iou: float) -> NDArray[np.intp]:
+        """Which pairs are matches: the best first, each cell once."""
+        taken: list[int] = []
+        used_called: set[int] = set()
+        used_true: set[int] = set()
+        for index in np.lexsort((self.true, self.called, -self.iou)).tolist():
+            if self.iou[index] < least_iou:
+                break
+            one, other = int(self.called[index]), int(self.true[index])
+            if one not in used_called and other not in used_true:
+                used_called.add(one)
+                used_true.add(other)
+                taken.append(index)
+        return np.array(sorted(taken), dtype=np.intp)
+
+    def best_of_true(self, n_labels: int) -> NDArray[np.float64]:
+        """(n_labels,): the largest IoU of each true label with any called cell; 0 where none shares a pixel."""
+        best = np.zeros(n_labels)
+        np.maximum.at(best, self.true, self.iou)
+        return best
+
+
+def overlaps_of(labels: NDArray[np.integer], truth: NDArray[np.integer]) -> Overlaps:
+    """Compare two (Y, X) label images; labels may have holes."""
+    called_size, true_size = np.bincount(labels.ravel()), np.bincount(truth.ravel())
     both = (labels > 0) & (truth > 0)
     pair = labels[both].astype(np.int64) * len(true_size) + truth[both]
     pairs, shared = np.unique(pair, return_counts=True)
-    of_labels, of_truth = pairs // len(true_size), pairs % len(true_size)
-    iou = shared / (found_size[of_labels] + true_size[of_truth] - shared)
-    used_labels: set[int] = set()
-    used_truth: set[int] = set()
-    for index in np.lexsort((of_truth, of_labels, -iou)):
-        one, other = int(of_labels[index]), int(of_truth[index])
-        if iou[index] >= least_iou and one not in used_labels and other not in used_truth:
-            used_labels.add(one)
-            used_truth.add(other)
-    matched = len(used_labels)
-    return Counts(found=matched, invented=n_found - matched, overlooked=n_true - matched)
+    called, true = pairs // len(true_size), pairs % len(true_size)
+    iou = shared / (called_size[called] + true_size[true] - shared)
+    return Overlaps(called=called, true=true, shared_px=shared.astype(np.int64), iou=iou)
+
+
+def count_matches(labels: NDArray[np.integer], truth: NDArray[np.integer], *, least_iou: float) -> Counts:
+    """Match cells of one role in one frame, the best overlapping pairs first."""
+    matched = len(overlaps_of(labels, truth).matched(least_iou=least_iou))
+    return Counts(found=matched, invented=_n_cells(labels) - matched, overlooked=_n_cells(truth) - matched)
+
+
+def tally_frame(found: FrameLabels, frame: TrainingFrame) -> dict[CellRole, Tally]:
+    """Score one frame.
+
+    Cells, called or true, that lie for more than half where the truth is not known do not count.
+    """
+    called: dict[CellRole, NDArray[np.integer]] = {
+        role: _within_known(found.of(role)[0], frame, role) for role in CELL_ROLES
+    }
+    return {
+        role: _tally_role(called, _within_known(frame.of(role), frame, role), role) for role in CELL_ROLES
+    }
 
 
 def evaluate(
     segmenter: Segmenter, frames: Iterable[TrainingFrame], *, pixel_um: float
 ) -> Mapping[CellRole, Mapping[str, float]]:
-    """AP and F1 of a segmenter on frames with truth.
+    """AP, F1 and the share of right roles of a segmenter on frames with truth.
 
     Returns:
-        Per role `ap50`, `ap75`, `f1_50`, `f1_75`, and how many true cells there were (`cells`).
+        Per role `ap50`, `ap75`, `f1_50`, `f1_75`, `class_right` (of the true cells that a called cell of either
+        role overlaps with IoU >= 0.5, the share whose best overlapping one is of their own role), and how many
+        true cells there were (`cells`).
     """
-    counts = {(role, least): Counts() for role in CELL_ROLES for least in LEAST_IOU}
+    return {
+        role: tally.figures() for role, tally in tally_frames(segmenter, frames, pixel_um=pixel_um).items()
+    }
+
+
+def tally_frames(
+    segmenter: Segmenter, frames: Iterable[TrainingFrame], *, pixel_um: float
+) -> dict[CellRole, Tally]:
+    """The sums behind `evaluate`."""
+    tallies = {role: Tally() for role in CELL_ROLES}
     for frame in frames:
         images = np.asarray(frame.slots, dtype=np.float32)[None]
         [found] = segmenter.segment(images, present=frame.present.tolist(), pixel_um=(pixel_um, pixel_um))
-        for role, least in counts:
-            counts[role, least] += count_matches(found.of(role)[0], frame.of(role), least_iou=least)
-    return {role: _figures(counts[role, 0.5], counts[role, 0.75]) for role in CELL_ROLES}
+        for role, tally in tally_frame(found, frame).items():
+            tallies[role] += tally
+    return tallies
 
 
-def _figures(half: Counts, three_quarters: Counts) -> dict[str, float]:
-    return {
-        "ap50": half.ap,
-        "ap75": three_quarters.ap,
-        "f1_50": half.f1,
-        "f1_75": three_quarters.f1,
-        "cells": half.found + half.overlooked,
-    }
+def _tally_role(
+    called: Mapping[CellRole, NDArray[np.integer]], truth: NDArray[np.integer], role: CellRole
+) -> Tally:
+    own = overlaps_of(called[role], truth)
+    n_called, n_true = _n_cells(called[role]), _n_cells(truth)
+    half, three_quarters = (
+        Counts(found=found, invented=n_called - found, overlooked=n_true - found)
+        for found in (len(own.matched(least_iou=least)) for least in LEAST_IOU)
+    )
+    n_labels = int(truth.max(initial=0)) + 1
+    best_own = own.best_of_true(n_labels)
+    best_other = overlaps_of(called[_OTHER[role]], truth).best_of_true(n_labels)
+    seen = np.maximum(best_own, best_other) >= LEAST_IOU[0]
+    right = seen & (best_own >= best_other)
+    return Tally(half=half, three_quarters=three_quarters, seen=int(seen.sum()), right=int(right.sum()))
+
+
+def _within_known(labels: NDArray[np.integer], frame: TrainingFrame, role: CellRole) -> NDArray[np.integer]:
+    if frame.known is None:
+        return labels
+    known = frame.known[CELL_ROLES.index(role)]
+    size = np.bincount(labels.ravel())
+    outside = np.bincount(labels[~known], minlength=len(size))
+    dropped = 2 * outside > size
+    return np.where(dropped[labels], 0, labels)
+
+
+def _n_cells(labels: NDArray[np.integer]) -> int:
+    return int((np.bincount(labels.ravel())[1:] > 0).sum())

@@ -13,10 +13,12 @@ from numpy.typing import NDArray
 from assay.labels import CELL_ROLES, CellRole, ChannelRole
 from assay.simulate.behaviour import TrueKill, World, simulate_world
 from assay.simulate.cells import Cells, Floats
+from assay.simulate.clutter import Debris, draw_debris
 from assay.simulate.masks import MIN_VISIBLE_UM2, role_owner
-from assay.simulate.optics import Debris, Scene, draw_debris, expose
+from assay.simulate.optics import expose
 from assay.simulate.paint import Canvas, paint
 from assay.simulate.scenario import Scenario, WellKind, for_kind
+from assay.simulate.scene import Scene
 from assay.simulate.shapes import Looks, looks_at, with_contours, without_contours
 from assay.simulate.truth import Sighting, TrueTracks, follow
 from assay.units import Calibration
@@ -64,7 +66,14 @@ def paint_moment(
 ) -> tuple[Canvas, Canvas]:
     """Both roles on one frame."""
     view = {"shape_px": scenario.shape_px, "pixel_um": scenario.pixel_um, "origin_um": moment.origin_um}
-    painted_targets = paint(targets, moment.targets, adherent=scenario.targets.adherent, **view)  # type: ignore[arg-type]
+    plates = scenario.hardships.stain.plates
+    painted_targets = paint(
+        targets,
+        moment.targets,
+        adherent=scenario.targets.adherent,
+        plates=plates,
+        **view,  # type: ignore[arg-type]
+    )
     painted_effectors = paint(effectors, moment.effectors, adherent=False, **view)  # type: ignore[arg-type]
     return painted_targets, painted_effectors
 

@@ -11,6 +11,7 @@ from typing import Literal
 
 from assay.errors import ProtocolError
 from assay.labels import ChannelRole
+from assay.simulate.hardships import Hardships
 from assay.units import Calibration
 
 Contrast = Literal["phase", "brightfield"]
@@ -145,6 +146,7 @@ class Scenario:
     effectors: EffectorTraits = EffectorTraits()
     kill: KillTraits = KillTraits()
     optics: OpticsTraits = OpticsTraits()
+    hardships: Hardships = field(default_factory=Hardships)
 
     @property
     def calibration(self) -> Calibration:

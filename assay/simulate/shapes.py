@@ -32,6 +32,7 @@ class Looks:
     dye: Floats  # death dye inside
     marker: Floats  # cytoplasmic marker kept
     condensed: Floats  # nucleus
+    plate: Floats  # chromosomes in a plate: 0 not, 1 in one, 2 in two that have parted
     radius_um: Floats  # of the disc of the same area, now
     contour_um: Floats  # (n, N_DIRECTIONS + 1), by diamond angle, before the stretch
 
@@ -100,6 +101,7 @@ def looks_at(cells: Cells, rows: NDArray[np.int64], time_min: float) -> Looks:
         dye=c.dye_level[rows] * (1 - np.exp(-entered / c.dye_rise_min[rows])) * np.exp(-entered / 1500),
         marker=1 - 0.8 * (1 - np.exp(-entered / 28)),
         condensed=np.maximum(0.9 * dead, dividing),
+        plate=np.where(dead < 0.1, dividing + splitting, 0.0),
         radius_um=radius,
         contour_um=_contours(cells, rows, roundness, bleb, radius, time_min),
     )

@@ -1,6 +1,11 @@
 """Which processor runs the network, at which precision, and what that means for exact repeats."""
 
+import ctypes
 import platform
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Literal
 
 import torch
@@ -9,6 +14,10 @@ from assay.errors import DeviceError, ModelError
 
 Precision = Literal["auto", "fp32", "bf16"]
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+
+# of glibc's malloc.h: blocks up to a gigabyte stay in the heap, and the heap keeps what is freed
+_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
+_HEAP_RULES = ((_M_MMAP_THRESHOLD, 1 << 30), (_M_TRIM_THRESHOLD, (1 << 31) - 1), (_M_TOP_PAD, 1 << 26))
 
 
 def pick_device(name: str = "auto") -> torch.device:
@@ -67,6 +76,81 @@ def numerics_class(device: torch.device, precision: Literal["fp32", "bf16"]) -> 
         major, minor = torch.cuda.get_device_capability(device)
         return f"cuda-{precision}-sm{major}{minor}"
     return f"cpu-{precision}-{_instruction_set(precision)}"
+
+
+def chosen_text(asked_device: str, asked_precision: str, device: torch.device, precision: str) -> str:
+    """One line on what was chosen and why, e.g. `cpu, bf16 (the processor has AMX); no CUDA device found`."""
+    if asked_precision != "auto":
+        why = "as asked for"
+    elif device.type == "cuda":
+        why = "the GPU computes it in hardware" if precision == "bf16" else "the GPU has no bf16"
+    elif precision == "bf16":
+        why = (
+            "the processor has AMX"
+            if _cpu_flag("_is_amx_tile_supported")
+            else "the processor has AVX512-BF16"
+        )
+    else:
+        why = "the processor has no bf16"
+    if asked_device != "auto":
+        reason = "device as asked for"
+    elif device.type == "cuda":
+        reason = f"the first of {torch.cuda.device_count()} CUDA devices"
+    elif torch.version.cuda:
+        reason = "no CUDA device found"
+    else:
+        reason = "this torch is built without CUDA"
+    return f"{device}, {precision} ({why}); {reason}"
+
+
+def device_name(device: torch.device) -> str:
+    """What the maker calls it, e.g. `NVIDIA H200`; the machine's kind where nothing more is known."""
+    if device.type == "cuda":
+        return str(torch.cuda.get_device_name(device))
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.is_file():
+        for line in cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def keep_freed_memory() -> bool:
+    """Let this process keep the memory that a frame has used for the next one; True where that is possible.
+
+    glibc hands large blocks back to the system as soon as they are freed, and every map of every frame is then
+    paged in again, which takes as long as computing it. Peak memory grows by about half. Elsewhere than on
+    glibc nothing is done, nor for GPUs.
+    """
+    if not sys.platform.startswith("linux") or platform.libc_ver()[0] != "glibc":
+        return False
+    mallopt = ctypes.CDLL(None).mallopt
+    taken = [mallopt(rule, value) for rule, value in _HEAP_RULES]
+    return taken == [1] * len(_HEAP_RULES)
+
+
+@contextmanager
+def exact_repeats(device: torch.device, precision: str) -> Iterator[None]:
+    """Compute such that the same input gives the same bits again.
+
+    On CUDA only deterministic convolutions are chosen, by rule and not by a race, and fp32 means fp32. On a CPU
+    fp32 is computed with one thread: with more, the library sums small windows in another order.
+    """
+    if device.type == "cuda":
+        with torch.backends.cudnn.flags(
+            enabled=True, benchmark=False, deterministic=True, allow_tf32=precision != "fp32"
+        ):
+            yield
+        return
+    threads = torch.get_num_threads()
+    if precision != "fp32" or threads == 1:
+        yield
+        return
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def one_thread() -> None:

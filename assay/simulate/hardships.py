@@ -46,9 +46,11 @@ class LightTraits:
     gain: float = 1.0  # of all contrast; below 0 on the other side of the focus
     flatness: float = 1.0  # height of spread targets
     granularity: float = 1.0  # of the cytoplasm
+    dead_granularity: float = 1.0  # of the dead and dying beside it
     halo: float = 1.0  # phase contrast only
     rim: float = 1.0  # brightfield only
     nucleus: float = 0.0  # contrast of the edge of nuclei and of nucleoli
+    border: float = 0.0  # ridge along the outline of targets, in um
     defocus_um: float = 0.0
     mottle: float = 0.0  # texture of the background
     slope: float = 0.0  # uneven illumination, from one side to the other

@@ -113,14 +113,15 @@ def _random_optics(rng: np.random.Generator, contrast: Contrast) -> OpticsTraits
     """Light in photons first, then in counts of the camera at hand."""
     base = OpticsTraits()
     max_counts = int(rng.choice([255, 4095, 16383, 65535], p=[0.14, 0.3, 0.28, 0.28]))
-    full_well = float(np.exp(rng.uniform(np.log(2500), np.log(40000))))  # photons at the sensor's limit
+    full_well = float(np.exp(rng.uniform(np.log(4000), np.log(40000))))  # photons at the sensor's limit
     per_photon = max_counts / full_well
     photons = {role: float(np.exp(rng.uniform(np.log(35), np.log(1500)))) for role in _DYES}
     signal = {role: max(many * per_photon, 0.03 * max_counts) for role, many in photons.items()}
     floor = {
         role: many * float(np.exp(rng.uniform(np.log(0.01), np.log(0.6)))) for role, many in signal.items()
     }
-    signal["brightfield"] = float(rng.uniform(0.1, 0.6) * max_counts)
+    enough = min(0.6, 1500 / full_well)  # photons, or the noise would hide the cells
+    signal["brightfield"] = float(rng.uniform(enough if enough > 0.1 else 0.1, 0.6) * max_counts)
     hazy = bool(rng.random() < 0.15)
     soft = bool(rng.random() < 0.12)
     return replace(
@@ -175,12 +176,18 @@ def _random_clutter(rng: np.random.Generator) -> ClutterTraits:
 def _random_light(rng: np.random.Generator, contrast: Contrast) -> LightTraits:
     phase = contrast == "phase"
     side = 1.0 if phase or rng.random() < 0.6 else -1.0
+    flatness = float(np.exp(rng.uniform(np.log(0.25), np.log(1.1))))
+    border = float(rng.uniform(0.3, 2.0) if rng.random() < 0.5 else 0)
+    if flatness < 0.6 and not phase:  # else nobody could say where a cell ends
+        border = float(rng.uniform(0.8, 2.5))
     return LightTraits(
-        gain=side * float(np.exp(rng.uniform(np.log(0.5), np.log(1.6 if phase else 2.2)))),
-        flatness=float(np.exp(rng.uniform(np.log(0.25), np.log(1.1)))),
+        gain=side * float(np.exp(rng.uniform(np.log(0.5 if phase else 0.9), np.log(1.6 if phase else 2.2)))),
+        flatness=flatness,
         granularity=float(np.exp(rng.uniform(np.log(0.6), np.log(6)))),
+        dead_granularity=float(rng.uniform(0.15, 1)),
+        border=border,
         halo=float(rng.uniform(0.2, 2.6)),
-        rim=float(np.exp(rng.uniform(np.log(0.7), np.log(2.5)))),
+        rim=float(np.exp(rng.uniform(np.log(0.8), np.log(2.0)))),
         nucleus=float(rng.uniform(0, 1.6)),
         defocus_um=float(rng.uniform(0.3, 1.1) if rng.random() < 0.25 else 0),
         mottle=float(rng.uniform(0.003, 0.02) if rng.random() < 0.6 else 0),
@@ -190,11 +197,13 @@ def _random_light(rng: np.random.Generator, contrast: Contrast) -> LightTraits:
 
 
 def _random_camera(rng: np.random.Generator, pixel_um: float) -> CameraTraits:
+    alike = bool(rng.random() < 0.7)
+    widest = 0.12 if alike else 0.025  # a strip that is black in some channels only still has its truth
     return CameraTraits(
         auto_exposure=bool(rng.random() < 0.97),
         shift_px=int(min(2, round(0.8 / pixel_um))) if rng.random() < 0.4 else 0,
         flat_field=float(rng.uniform(0.02, 0.25) if rng.random() < 0.5 else 0),
         hot_share=float(np.exp(rng.uniform(np.log(1e-5), np.log(1e-3))) if rng.random() < 0.2 else 0),
-        border_share=float(rng.uniform(0.01, 0.12) if rng.random() < 0.15 else 0),
-        border_everywhere=bool(rng.random() < 0.7),
+        border_share=float(rng.uniform(0.01, widest) if rng.random() < 0.15 else 0),
+        border_everywhere=alike,
     )

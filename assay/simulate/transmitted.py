@@ -5,28 +5,32 @@ from scipy import ndimage
 
 from assay.simulate.blur import blur, blur_wide, illumination
 from assay.simulate.cells import Cells, Floats
+from assay.simulate.hardships import LightTraits
 from assay.simulate.paint import Canvas, Pixels
 from assay.simulate.scenario import Scenario
 from assay.simulate.scene import Scene, look_up
 from assay.simulate.shapes import Looks
 
+_STRONGEST = 0.7  # contrast, however high the cell
+
 
 def transmitted(scene: Scene, scenario: Scenario, speck_um: Pixels, rng: np.random.Generator) -> Floats:
     """Expected counts; the generator is used for faults of the light only."""
     light = scenario.hardships.light
-    grainy = light.granularity
-    target_um = _thickness(
-        scene.targets, scene.target_looks, scene.target_cells, 0.55 * light.flatness, grainy
-    )
-    effector_um = _thickness(scene.effectors, scene.effector_looks, scene.effector_cells, 1.0, 1.0)
+    spread = 0.55 * light.flatness
+    target_um = _thickness(scene.targets, scene.target_looks, scene.target_cells, spread, light)
+    effector_um = _thickness(scene.effectors, scene.effector_looks, scene.effector_cells, 1.0, LightTraits())
     thick = target_um + effector_um + 1.5 * speck_um
     if scene.clutter is not None:
         thick = thick + scene.clutter.thick
+    if light.border:
+        thick = thick + _border_relief(scene.targets, scene.target_looks, light.border)
     if light.nucleus:
         thick = thick + _nuclear_relief(scene.targets, scene.target_looks, light.nucleus)
     dark = _phase(thick, scenario) if scenario.optics.contrast == "phase" else _brightfield(thick, scenario)
     if light.gain != 1.0:
-        dark = 1 + light.gain * (dark - 1)
+        contrast = light.gain * (dark - 1)
+        dark = 1 + contrast / np.sqrt(1 + (contrast / _STRONGEST) ** 2)
     if scene.clutter is not None:
         dark = dark + scene.clutter.shade
     dark = _faults(dark, scenario, rng)
@@ -54,15 +58,13 @@ def _brightfield(thick: Floats, scenario: Scenario) -> Floats:
     return np.clip(dark, 0.4, 1.9)
 
 
-def _thickness(canvas: Canvas, looks: Looks, cells: Cells, spread: float, grainy: float) -> Pixels:
+def _thickness(canvas: Canvas, looks: Looks, cells: Cells, spread: float, light: LightTraits) -> Pixels:
     """Thickness in um, with organelles; flat cells are thin, rounded ones high."""
     high = looks.radius_um * (spread + (1.55 - spread) * looks.roundness)
     high = high * cells.brightness[looks.row, 4] * (1 - 0.35 * np.minimum(looks.dye, 1))
-    rough = look_up(
-        0.10 * (1 + (grainy - 1) * (1 - 0.85 * looks.roundness))
-        + 0.10 * looks.bleb
-        + 0.12 * np.minimum(looks.dye, 1)
-    )[canvas.owner]
+    grain = 0.10 * (1 + (light.granularity - 1) * (1 - 0.85 * looks.roundness))
+    remains = 0.10 * looks.bleb + 0.12 * np.minimum(looks.dye, 1)
+    rough = look_up(grain + light.dead_granularity * remains)[canvas.owner]
     organelles = 1 + rough * canvas.grain + np.float32(0.06) * canvas.cloud
     pale = 1 - np.float32(0.10) * canvas.nucleus * (canvas.cloud < 1.1)  # nucleoli stay dark
     result: Pixels = look_up(high)[canvas.owner] * canvas.height * organelles * pale
@@ -75,6 +77,14 @@ def _nuclear_relief(targets: Canvas, looks: Looks, strength: float) -> Pixels:
     nucleoli = targets.nucleus * np.clip((targets.cloud - np.float32(0.9)) * 2, 0, 1)
     flat = look_up(strength * (1 - looks.roundness))[targets.owner]  # hidden in rounded cells
     relief: Pixels = flat * (np.float32(0.5) * edge + np.float32(1.3) * nucleoli)
+    return relief
+
+
+def _border_relief(targets: Canvas, looks: Looks, strength_um: float) -> Pixels:
+    """A ridge where a spread cell ends, as between the cells of an epithelial layer."""
+    inwards = targets.depth * look_up(looks.radius_um)[targets.owner]
+    ridge = np.clip(1 - np.abs(inwards - np.float32(0.7)) / np.float32(0.8), 0, 1) * (targets.owner > 0)
+    relief: Pixels = look_up(strength_um * (1 - looks.roundness))[targets.owner] * ridge
     return relief
 
 

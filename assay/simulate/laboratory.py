@@ -30,6 +30,7 @@ def random_scenario(rng: np.random.Generator, *, tile_um: float) -> Scenario:
     adherent = bool(rng.random() < 0.75)
     nuclear = bool(rng.random() < 0.2)
     contrast: Contrast = "phase" if rng.random() < 0.5 else "brightfield"
+    camera = _random_camera(rng, pixel)
     return Scenario(
         name="training",
         summary="random",
@@ -40,12 +41,12 @@ def random_scenario(rng: np.random.Generator, *, tile_um: float) -> Scenario:
         target_mask="nucleus" if nuclear else "cell",
         targets=_random_targets(rng, adherent),
         effectors=_random_effectors(rng, adherent),
-        optics=_random_optics(rng, contrast),
+        optics=_random_optics(rng, contrast, overexposed=not camera.auto_exposure),
         hardships=Hardships(
             stain=_random_stain(rng),
             clutter=_random_clutter(rng),
             light=_random_light(rng, contrast),
-            camera=_random_camera(rng, pixel),
+            camera=camera,
         ),
     )
 
@@ -70,8 +71,8 @@ def _random_channels(rng: np.random.Generator, nuclear: bool) -> tuple[tuple[Cha
 
 
 def _random_targets(rng: np.random.Generator, adherent: bool) -> TargetTraits:
-    crowd = float(rng.choice([0.06, 0.2, 0.5, 1.0, 1.7], p=[0.06, 0.12, 0.28, 0.32, 0.22]))
-    if rng.random() < 0.04:
+    crowd = float(rng.choice([0.06, 0.2, 0.5, 1.0, 1.7], p=[0.04, 0.11, 0.27, 0.34, 0.24]))
+    if rng.random() < 0.03:
         crowd = 0.0
     if not adherent:
         return TargetTraits(
@@ -109,19 +110,24 @@ def _random_effectors(rng: np.random.Generator, adherent: bool) -> EffectorTrait
     )
 
 
-def _random_optics(rng: np.random.Generator, contrast: Contrast) -> OpticsTraits:
+def _random_optics(rng: np.random.Generator, contrast: Contrast, *, overexposed: bool) -> OpticsTraits:
     """Light in photons first, then in counts of the camera at hand."""
     base = OpticsTraits()
     max_counts = int(rng.choice([255, 4095, 16383, 65535], p=[0.14, 0.3, 0.28, 0.28]))
     full_well = float(np.exp(rng.uniform(np.log(4000), np.log(40000))))  # photons at the sensor's limit
     per_photon = max_counts / full_well
     photons = {role: float(np.exp(rng.uniform(np.log(35), np.log(1500)))) for role in _DYES}
-    signal = {role: max(many * per_photon, 0.03 * max_counts) for role, many in photons.items()}
+    boost = float(rng.uniform(3, 8)) if overexposed else 1.0  # the dead and the brightest clip
+    signal = {role: boost * max(many * per_photon, 0.03 * max_counts) for role, many in photons.items()}
     floor = {
         role: many * float(np.exp(rng.uniform(np.log(0.01), np.log(0.6)))) for role, many in signal.items()
     }
     enough = min(0.6, 1500 / full_well)  # photons, or the noise would hide the cells
     signal["brightfield"] = float(rng.uniform(enough if enough > 0.1 else 0.1, 0.6) * max_counts)
+    bleed = {
+        (source, into): min(float(share * rng.gamma(1.0, 1.5)), 0.3 * signal[into] / signal[source])
+        for (source, into), share in base.bleed.items()
+    }
     hazy = bool(rng.random() < 0.15)
     soft = bool(rng.random() < 0.12)
     return replace(
@@ -135,7 +141,7 @@ def _random_optics(rng: np.random.Generator, contrast: Contrast) -> OpticsTraits
         max_counts=max_counts,
         signal_counts=signal,
         background_counts={**floor, "brightfield": 0.0},
-        bleed={pair: float(share * rng.gamma(1.0, 1.5)) for pair, share in base.bleed.items()},
+        bleed=bleed,
         vignetting=float(rng.uniform(0, 0.4)),
         debris_per_mm2=float(rng.choice([0, 100, 400, 1500], p=[0.2, 0.4, 0.3, 0.1])),
         contrast=contrast,
@@ -183,12 +189,12 @@ def _random_light(rng: np.random.Generator, contrast: Contrast) -> LightTraits:
     return LightTraits(
         gain=side * float(np.exp(rng.uniform(np.log(0.5 if phase else 0.9), np.log(1.6 if phase else 2.2)))),
         flatness=flatness,
-        granularity=float(np.exp(rng.uniform(np.log(0.6), np.log(6)))),
+        granularity=float(np.exp(rng.uniform(np.log(0.6), np.log(3.0 if phase else 6.0)))),
         dead_granularity=float(rng.uniform(0.15, 1)),
         border=border,
         halo=float(rng.uniform(0.2, 2.6)),
         rim=float(np.exp(rng.uniform(np.log(0.8), np.log(2.0)))),
-        nucleus=float(rng.uniform(0, 1.6)),
+        nucleus=float(rng.uniform(0, 0.8 if phase else 1.6)),
         defocus_um=float(rng.uniform(0.3, 1.1) if rng.random() < 0.25 else 0),
         mottle=float(rng.uniform(0.003, 0.02) if rng.random() < 0.6 else 0),
         slope=float(rng.uniform(0.05, 0.6) if rng.random() < 0.6 else 0),

@@ -104,7 +104,10 @@ def _stain(world: World, rng: np.random.Generator) -> None:
         cells.brightness[:, : slot + 2] *= level
         cells.brightness[:, : slot + 2] = cells.brightness[:, : slot + 2].clip(0.25, 5.0)
         dead = cells.onset_min <= world.time_min
-        cells.nucleus_um = np.where(dead, cells.nucleus_um * rng.uniform(0.65, 1.05, n), cells.nucleus_um)
+        shrunk = np.maximum(cells.nucleus_um * rng.uniform(0.65, 1.05, n), np.minimum(3.3, cells.nucleus_um))
+        cells.nucleus_um = np.where(
+            dead, shrunk, cells.nucleus_um
+        )  # never so small that the truth drops them
         lost = dead & (rng.random(n) < stain.lost_share)
         cells.brightness[:, slot] *= np.where(lost, rng.uniform(0.06, 0.3, n), 1.0)
 

@@ -10,6 +10,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from assay._version import __version__
+from assay.cli.finetuning import finetune
 from assay.cli.model_commands import models, train
 from assay.cli.plate_commands import check, import_plate, protocol, score, simulate
 from assay.cli.progress import Reporter, plain
@@ -58,7 +59,7 @@ def _global_options(
 
 app.command()(demo)
 app.command(name="import")(import_plate)
-for _command in (protocol, check, run, status, report, export, simulate, score, train, models):
+for _command in (protocol, check, run, status, report, export, simulate, score, train, finetune, models):
     app.command()(_command)
 
 

@@ -1,0 +1,142 @@
+"""Images with masks go to `models.training` as frames at the model's scale, and pictures come back."""
+
+import shlex
+import sys
+from collections.abc import Sequence
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+
+from assay.brightness import measure_brightness, role_slots
+from assay.cli.progress import Reporter
+from assay.cli.training import FIRST_TRAINING_SEED, _tiles
+from assay.errors import ImageError, ModelError
+from assay.io.annotated_images import AnnotatedImage, ReadingSettings, annotated_names, read_annotated_images
+from assay.io.durable import write_whole
+from assay.labels import CELL_ROLES, CHANNEL_ROLES
+from assay.report.outline_sheet import OutlinedView, outline_sheet
+from models.predictor import SEEN_BY
+from models.training.dataset import TrainingFrame
+from models.training.finetune import Comparison, FinetuneSettings, check_place, finetune
+from models.training.held_out import AnnotatedFrame, outlined_roles
+from models.training.rescale import at_model_scale
+
+_SIMULATED_SEED = FIRST_TRAINING_SEED + 40_000_000  # of frames that no shipped model has learned from
+_N_JUDGED = 20  # simulated frames that tell whether something was forgotten
+_SMALLEST_PX = 32  # a side at the model's pixel size: two cells
+_SHOWN = 8  # held-out images in the picture
+
+
+def learn_from_folder(
+    folder: Path,
+    *,
+    reading: ReadingSettings,
+    base: str,
+    out: Path,
+    held_out: Sequence[str] | None,
+    n_simulated: int,
+    settings: FinetuneSettings,
+    progress: Reporter,
+) -> Path:
+    """Fine-tune on a folder of images with masks; gives the path of the pictures beside the new model's card.
+
+    Raises:
+        AssayError: The folder is not what it must be, or the model became no better and was not written.
+    """
+    check_place(out)  # before anything takes long
+    frames = _frames(folder, reading, progress)
+    progress.begin("render simulated frames", n_simulated + _N_JUDGED)
+    simulated: list[TrainingFrame] = []
+    for frame in _tiles(n_simulated + _N_JUDGED, _SIMULATED_SEED):
+        simulated.append(frame)
+        progress.advance()
+    progress.begin("learn (percent)", 100)
+    done = 0
+
+    def advance(share: float) -> None:
+        nonlocal done
+        while done < int(100 * share):
+            done += 1
+            progress.advance()
+
+    tuned = finetune(
+        frames,
+        base=base,
+        out=out,
+        held_out=held_out,
+        mixed=simulated[_N_JUDGED:],
+        judged=simulated[:_N_JUDGED],
+        settings=settings,
+        log=progress.say,
+        progress=advance,
+        facts={"command": shlex.join(["killassay", *sys.argv[1:]])},
+    )
+    pictures = out.with_suffix(".png")
+    shown = (one for one in tuned.comparisons if outlined_roles(one.frame.frame))
+    views = [_view(comparison) for comparison in islice(shown, _SHOWN)]
+    write_whole(pictures, outline_sheet(views))
+    return pictures
+
+
+def _frames(folder: Path, reading: ReadingSettings, progress: Reporter) -> list[AnnotatedFrame]:
+    names, without = annotated_names(folder, mask_role=reading.mask_role)
+    if without:
+        progress.say(f"left out, as they have no mask: {', '.join(without)}")
+    progress.begin("read images", len(names))
+    frames = []
+    for image in read_annotated_images(folder, reading):
+        frames.append(_frame(image))
+        progress.advance()
+    if not any(one.frame.of(role).any() for one in frames for role in outlined_roles(one.frame)):
+        raise ImageError(f"{folder}: none of its {len(frames)} masks holds a cell. Outline some.")
+    return frames
+
+
+def _frame(image: AnnotatedImage) -> AnnotatedFrame:
+    """An image as the network sees it, with what is known of its cells; a role without a mask is unknown."""
+    for role in image.masks:
+        if not any(channel in image.channels for channel in SEEN_BY[role]):
+            raise ModelError(
+                f"{image.name}: has masks of {role}s, but no channel that shows them ({', '.join(SEEN_BY[role])}). Say with "
+                "--channels or --protocol what its channels show."
+            )
+    slots, present = role_slots(image.planes[None], measure_brightness([image.planes]), image.channels)
+    shape = image.planes.shape[1:]
+    nowhere, everywhere = np.zeros(shape, dtype=np.bool_), np.ones(shape, dtype=np.bool_)
+    known = everywhere if image.known is None else image.known
+    empty = np.zeros(shape, dtype=np.int32)
+    frame = at_model_scale(
+        TrainingFrame(
+            slots=slots[0],
+            present=np.array(present),
+            effectors=image.masks.get("effector", empty),
+            targets=image.masks.get("target", empty),
+            known=np.stack([known if role in image.masks else nowhere for role in CELL_ROLES]),
+        ),
+        pixel_um=image.pixel_um,
+    )
+    if min(frame.targets.shape) < _SMALLEST_PX:
+        y, x = (side * size for side, size in zip(shape, image.pixel_um, strict=True))
+        raise ImageError(
+            f"{image.name}: is {y:.0f} x {x:.0f} um (y, x) small, less than two cells; expected at least 21 um a side. "
+            "Check the pixel size, or leave the image out."
+        )
+    return AnnotatedFrame(name=image.name, frame=frame, group=image.group)
+
+
+def _view(comparison: Comparison) -> OutlinedView:
+    frame = comparison.frame.frame
+    present = {role: frame.present[slot] for slot, role in enumerate(CHANNEL_ROLES)}
+    roles = outlined_roles(frame)
+    # the channel in which somebody who outlined these cells saw them best
+    shown = next(channel for role in roles for channel in SEEN_BY[role] if present[channel])
+    known = frame.known if frame.known is not None else np.ones((len(CELL_ROLES), *frame.targets.shape), bool)
+    return OutlinedView(
+        name=comparison.frame.name,
+        image=frame.slots[CHANNEL_ROLES.index(shown)],
+        known=np.any([known[CELL_ROLES.index(role)] for role in roles], axis=0),
+        truth=[frame.of(role) for role in roles],
+        before=[comparison.before.of(role)[0] for role in roles],
+        after=[comparison.after.of(role)[0] for role in roles],
+    )

@@ -158,7 +158,7 @@ class Program:
         except subprocess.TimeoutExpired:
             self._process.kill()
 
-    def _ask(self, job: str) -> dict[str, float]:
+    def _ask(self, job: str) -> Any:
         stdin = _stream(self._process.stdin)
         stdin.write(job + "\n")
         stdin.flush()

@@ -123,7 +123,7 @@ def _random_optics(rng: np.random.Generator, contrast: Contrast, *, overexposed:
     max_counts = int(rng.choice([255, 4095, 16383, 65535], p=[0.14, 0.3, 0.28, 0.28]))
     full_well = float(np.exp(rng.uniform(np.log(4000), np.log(40000))))  # photons at the sensor's limit
     per_photon = max_counts / full_well
-    photons = {role: float(np.exp(rng.uniform(np.log(35), np.log(1500)))) for role in _DYES}
+    photons = {role: float(np.exp(rng.uniform(np.log(50), np.log(1500)))) for role in _DYES}
     boost = float(rng.uniform(3, 8)) if overexposed else 1.0  # the dead and the brightest clip
     signal = {role: boost * max(many * per_photon, 0.03 * max_counts) for role, many in photons.items()}
     floor = {
@@ -191,8 +191,8 @@ def _random_light(rng: np.random.Generator, contrast: Contrast) -> LightTraits:
     side = 1.0 if phase or rng.random() < 0.6 else -1.0
     flatness = float(np.exp(rng.uniform(np.log(0.25), np.log(1.1))))
     border = float(rng.uniform(0.3, 2.0) if rng.random() < 0.5 else 0)
-    if flatness < 0.6 and not phase:  # else nobody could say where a cell ends
-        border = float(rng.uniform(0.8, 2.5))
+    if flatness < (0.45 if phase else 0.6):  # else nobody could say where a cell ends
+        border = float(rng.uniform(0.8, 1.6 if phase else 2.5))
     return LightTraits(
         gain=side * float(np.exp(rng.uniform(np.log(0.5 if phase else 0.9), np.log(1.6 if phase else 2.2)))),
         flatness=flatness,

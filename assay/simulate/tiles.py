@@ -102,12 +102,11 @@ def _stain(world: World, rng: np.random.Generator) -> None:
         cells.brightness = cells.brightness.copy()
         level = np.exp(rng.normal(0, stain.level_sd, (n, slot + 2)).clip(-1.1, 1.3))
         cells.brightness[:, : slot + 2] *= level
-        cells.brightness[:, : slot + 2] = cells.brightness[:, : slot + 2].clip(0.25, 5.0)
+        cells.brightness[:, : slot + 2] = cells.brightness[:, : slot + 2].clip(0.4, 5.0)
         dead = cells.onset_min <= world.time_min
         shrunk = np.maximum(cells.nucleus_um * rng.uniform(0.65, 1.05, n), np.minimum(3.3, cells.nucleus_um))
-        cells.nucleus_um = np.where(
-            dead, shrunk, cells.nucleus_um
-        )  # never so small that the truth drops them
+        # never so small that the truth drops them
+        cells.nucleus_um = np.where(dead, shrunk, cells.nucleus_um)
         lost = dead & (rng.random(n) < stain.lost_share)
         cells.brightness[:, slot] *= np.where(lost, rng.uniform(0.06, 0.3, n), 1.0)
 
@@ -131,7 +130,20 @@ def _age(world: World, rng: np.random.Generator) -> None:
         start = t - rng.uniform(0, 40, n)
         cells.mitosis_min = np.where(dividing, start, cells.mitosis_min)
         cells.mitosis_end_min = np.where(dividing, start + rng.uniform(41, 90, n), cells.mitosis_end_min)
+    _heap_effectors(world, rng)
     _set_effectors_on_targets(world, rng)
+
+
+def _heap_effectors(world: World, rng: np.random.Generator) -> None:
+    """In some fields effectors lie in heaps; they give way to each other afterwards."""
+    e = world.effectors
+    if rng.random() > 0.2 or not len(e):
+        return
+    heaps = rng.uniform(0, 1, (int(rng.integers(1, 5)), 2)) * world.size_um
+    chosen = np.flatnonzero(rng.random(len(e)) < rng.uniform(0.3, 0.9))
+    width = float(rng.uniform(0.7, 1.3)) * e.radius_um.mean() * np.sqrt(len(chosen) / len(heaps))
+    places = heaps[rng.integers(0, len(heaps), len(chosen))] + rng.normal(0, 1, (len(chosen), 2)) * width
+    e.y_um[chosen], e.x_um[chosen] = places[:, 0], places[:, 1]
 
 
 def _set_effectors_on_targets(world: World, rng: np.random.Generator) -> None:

@@ -60,7 +60,12 @@ TABLES: dict[str, tuple[Column, ...]] = {
         Column("eccentricity", "float", "0 round, towards 1 elongated"),
         Column("covered", "float", "share of the mask under cells of the other role"),
         Column("at_border", "bool", "the mask touches the edge of the image"),
-        Column("score", "float", "the model's confidence in this cell, 0 to 1"),
+        Column(
+            "score",
+            "float",
+            "the model's confidence in this cell, 0 to 1; null where labels of another program were given",
+            True,
+        ),
         Column("dead", "bool", "at or after the frame of the cell's death"),
     ),
     "tracks": (

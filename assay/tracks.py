@@ -4,7 +4,7 @@ Knows the measures of one field's cells and the calibration. Knows nothing of co
 """
 
 import itertools
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -89,16 +89,8 @@ def link(
             "film; leave its measures out."
         )
     order = np.lexsort((measures.label, measures.frame))
-    film = _Film(
-        frame=measures.frame[order].astype(np.int64),
-        area_um2=measures.area_um2[order],
-        at_border=measures.at_border[order],
-        edge_um=_edge_um(measures, calibration, field_shape)[order],
-        drift_um=np.zeros((n_frames, 2)) if drift_um is None else drift_um,
-        usable=np.array(usable, dtype=np.int64),
-    )
-    place = np.stack([measures.y_um[order], measures.x_um[order]], axis=1)
-    yx_um = place - film.drift_um[film.frame]
+    drift = np.zeros((n_frames, 2)) if drift_um is None else drift_um
+    film, yx_um = _film_of(measures, order, usable, calibration, field_shape, drift)
     reach = _reach_of(film, calibration, max_um_per_min, n_frames, max_gap_frames)
     detections = Detections(
         frame=film.frame,
@@ -125,6 +117,79 @@ def link(
     return _tracks_of(measures.role, film, links, divisions, order)
 
 
+def track_by_labels(
+    measures: CellMeasures,
+    *,
+    n_frames: int,
+    masked_frames: Collection[int],
+    calibration: Calibration,
+    field_shape: tuple[int, int],
+    parents: Mapping[int, int],
+    drift_um: Floats | None = None,
+) -> Tracks:
+    """Tracks of cells that another program has followed: a label is the same cell in all frames.
+
+    Ids stay as they are; a cell may be missing from frames in between. A mother is taken to have divided where
+    at least two of her daughters begin after her last frame: one daughter alone may be the same cell again.
+
+    Args:
+        measures: The cells of all usable frames; `label` is the track id.
+        n_frames: Frames of the film.
+        masked_frames: Frames without a usable image.
+        calibration: Pixel size and frame interval.
+        field_shape: (Y, X) of the images, in pixels.
+        parents: Daughter -> mother; ids that do not occur are left out.
+        drift_um: (T, 2) from `estimate_drift`; None for a stage that does not drift.
+    """
+    usable = [frame for frame in range(n_frames) if frame not in masked_frames]
+    order = np.lexsort((measures.frame, measures.label))
+    drift = np.zeros((n_frames, 2)) if drift_um is None else drift_um
+    film, yx_um = _film_of(measures, order, usable, calibration, field_shape, drift)
+    label = measures.label[order].astype(np.int64)
+    begins = np.diff(label, prepend=0) != 0
+    firsts = np.flatnonzero(begins)
+    lasts = np.append(firsts[1:], len(label)) - 1 if len(firsts) else firsts
+    previous = np.where(begins, -1, np.arange(len(label)) - 1)
+    place = np.searchsorted(film.usable, film.frame)
+    links = Links(
+        previous=previous,
+        frames=np.where(begins, 0, place - place[previous]),
+        step_um=np.where(begins[:, None], 0.0, yx_um - yx_um[previous]),
+        velocity_um=np.full((len(label), 2), np.nan),
+        change=np.zeros((len(label), 0)),
+    )
+    lives = {
+        int(label[a]): (int(film.frame[a]), int(film.frame[b])) for a, b in zip(firsts, lasts, strict=True)
+    }
+    mothers = _mothers(parents, lives)
+    divided = set(mothers.values())
+    starts, ends = (
+        _how_tracks_begin(film, links, firsts.tolist()),
+        _how_tracks_end(film, links, lasts.tolist()),
+    )
+    tracks = tuple(
+        Track(
+            track_id=number,
+            first_frame=first,
+            last_frame=last,
+            parent_track_id=mothers.get(number),
+            start="divided" if number in mothers else start,
+            end="divided" if number in divided else end,
+        )
+        for (number, (first, last)), start, end in zip(lives.items(), starts, ends, strict=True)
+    )
+    return Tracks(role=measures.role, track_id=measures.label.astype(np.int64), tracks=tracks)
+
+
+def _mothers(parents: Mapping[int, int], lives: Mapping[int, tuple[int, int]]) -> dict[int, int]:
+    """Daughter -> mother of the divisions that the lives of the tracks allow."""
+    daughters: dict[int, list[int]] = {}
+    for child, mother in sorted(parents.items()):
+        if child in lives and mother in lives and lives[child][0] > lives[mother][1]:
+            daughters.setdefault(mother, []).append(child)
+    return {child: mother for mother, born in daughters.items() if len(born) > 1 for child in born}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Film:
     """Rows ordered by (frame, label), and what the ends of tracks are judged by."""
@@ -135,6 +200,27 @@ class _Film:
     edge_um: Floats  # from the mask's edge to the image's, as if it were round
     drift_um: Floats
     usable: Ints
+
+
+def _film_of(
+    measures: CellMeasures,
+    order: Ints,
+    usable: Sequence[int],
+    calibration: Calibration,
+    field_shape: tuple[int, int],
+    drift_um: Floats,
+) -> tuple[_Film, Floats]:
+    """The rows in order, and where each lies, stage drift taken off."""
+    film = _Film(
+        frame=measures.frame[order].astype(np.int64),
+        area_um2=measures.area_um2[order],
+        at_border=measures.at_border[order],
+        edge_um=_edge_um(measures, calibration, field_shape)[order],
+        drift_um=drift_um,
+        usable=np.array(usable, dtype=np.int64),
+    )
+    place = np.stack([measures.y_um[order], measures.x_um[order]], axis=1)
+    return film, place - film.drift_um[film.frame]
 
 
 def _edge_um(measures: CellMeasures, calibration: Calibration, field_shape: tuple[int, int]) -> Floats:

@@ -64,6 +64,7 @@ class CheckedArray:
         if self.fill is None:
             self.fill = self.array.dtype.type(0)
         self._witness: Any = None
+        self._absence_is_loss = True
         self._present: dict[Path, NDArray[np.bool_] | None] = {}
 
     def name_channels(self, names: Sequence[str]) -> None:
@@ -94,6 +95,14 @@ class CheckedArray:
                 block[run_frames, run_channels] = self._read_run(run_slice, channel_slice)
         return block[:, 0] if channels is None else block
 
+    def read_sparse(self, frames: Sequence[int], channels: Sequence[int] | None) -> NDArray[Any]:
+        """The same, where a chunk that is not there holds the fill value: for label images of other programs."""
+        self._absence_is_loss = False
+        try:
+            return self.read(frames, channels)
+        finally:
+            self._absence_is_loss = True
+
     def absent_frames(self) -> frozenset[int]:
         """Frames of which a chunk is not there, found from the files' names and shard indexes alone."""
         t_axis = self.axes.find("t")
@@ -121,7 +130,8 @@ class CheckedArray:
             block = np.asarray(self.array[selection])
         except _DECODING_ERRORS as error:
             raise self._damage(selection, error) from error
-        self._require_present(selection, block)
+        if self._absence_is_loss:
+            self._require_present(selection, block)
         order = [self.axes.index(axis) for axis in "tcyx" if axis in self.axes]
         rest = [axis for axis in range(block.ndim) if axis not in order]
         moved = block.transpose((*rest, *order)).reshape([block.shape[axis] for axis in order])

@@ -22,7 +22,7 @@ viewer without the raw data.
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,6 +47,9 @@ from assay.stack import FieldId
 from assay.units import Calibration
 
 LABEL_DTYPE = np.dtype(np.uint32)
+LabelValues = Literal["track_id", "label"]
+LABEL_VALUES = "values"
+"""Key in a label image's own metadata: "track_id", or "label" where a value means nothing in the next frame."""
 _FOLDERS: dict[CellRole, str] = {"effector": "effectors", "target": "targets"}
 
 
@@ -75,6 +78,7 @@ class LabelPlate:
         preview_dtype: Any = np.uint16,
         pyramid: bool = True,
         name: str = "labels",
+        values: LabelValues | None = None,
     ) -> Self:
         """Make all groups, arrays and metadata.
 
@@ -89,6 +93,7 @@ class LabelPlate:
             preview_dtype: Type of the preview's pixels, that of the images.
             pyramid: Whether to add smaller levels for viewers.
             name: Name of the plate.
+            values: What a value is, written beside each label image; None says nothing.
 
         Raises:
             ImageError: `path` exists.
@@ -116,7 +121,7 @@ class LabelPlate:
                     levels = len(pyramid_shapes(shape)) if pyramid else 1
                     step = plate.shard_frames(field)
                     preview.make(making, field, shape, calibrations[field], levels=levels, shard_frames=step)
-                _make_label_images(making, field, shape, calibrations[field], pyramid=pyramid)
+                _make_label_images(making, field, shape, calibrations[field], pyramid=pyramid, values=values)
         return plate
 
     @classmethod
@@ -304,7 +309,13 @@ class LabelPlate:
 
 
 def _make_label_images(
-    root: Path, field: FieldId, shape: FrameShape, calibration: Calibration, *, pyramid: bool
+    root: Path,
+    field: FieldId,
+    shape: FrameShape,
+    calibration: Calibration,
+    *,
+    pyramid: bool,
+    values: LabelValues | None,
 ) -> None:
     names = [_FOLDERS[role] for role in CELL_ROLES]
     chunks.make_group(root, f"{field.path}/labels", labels_attributes(names, ngff="0.5"), zarr_format=3)
@@ -315,7 +326,10 @@ def _make_label_images(
             "tyx", calibration=calibration, levels=len(shapes), ngff="0.5", name=name, method="nearest"
         )
         group = f"{field.path}/labels/{name}"
-        chunks.make_group(root, group, label_attributes(multiscales=multiscales, ngff="0.5"), zarr_format=3)
+        attributes = label_attributes(multiscales=multiscales, ngff="0.5")
+        if values is not None:
+            attributes[BLOCK] = {LABEL_VALUES: values}
+        chunks.make_group(root, group, attributes, zarr_format=3)
         for level, level_shape in enumerate(shapes):
             layout = array_layout(level_shape, itemsize=LABEL_DTYPE.itemsize, sharded=True, shard_frames=step)
             chunks.make_array(

@@ -201,7 +201,7 @@ class Plate:
         folders = self._metadata_folders(field)
         for folder in folders:
             _add_metadata(digest, folder)
-        for name, size, changed in sorted(_files_below(folders[-1])):
+        for name, size, changed in sorted(files_below(folders[-1])):
             digest.update(f"{name}\t{size}\t{changed}\n".encode())
         return digest.hexdigest()
 
@@ -294,14 +294,14 @@ def _add_metadata(digest: Any, folder: Path) -> None:
             digest.update((folder / name).read_bytes())
 
 
-def _files_below(folder: Path, prefix: str = "") -> Iterator[tuple[str, int, int]]:
+def files_below(folder: Path, prefix: str = "") -> Iterator[tuple[str, int, int]]:
     """Name, size and time of change of every file of pixels; none where the folder is gone."""
     if not folder.is_dir():
         return
     with os.scandir(folder) as entries:
         for entry in entries:
             if entry.is_dir(follow_symlinks=False):
-                yield from _files_below(Path(entry.path), f"{prefix}{entry.name}/")
+                yield from files_below(Path(entry.path), f"{prefix}{entry.name}/")
             elif entry.name not in _METADATA_FILES and not entry.name.endswith(".partial"):
                 status = entry.stat()
                 yield f"{prefix}{entry.name}", status.st_size, status.st_mtime_ns

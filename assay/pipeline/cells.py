@@ -17,6 +17,7 @@ from assay.io.tables import read_arrays, read_table, write_arrays, write_table
 from assay.labels import CELL_ROLES, CellMeasures, CellRole, ChannelRole
 from assay.measures import concatenate as concatenate_measures
 from assay.pipeline.event_tables import cells_table, contact_rows, death_rows, sorted_cells, track_rows
+from assay.pipeline.outlines import track_given
 from assay.pipeline.pixels import field_unit_of, frame_labels_path, unit_of
 from assay.pipeline.plan import FieldPlan
 from assay.pipeline.work_files import (
@@ -35,6 +36,7 @@ from assay.quality import concatenate as concatenate_quality
 from assay.touching import concatenate_pairs
 from assay.tracks import Track, Tracks, estimate_drift, link
 
+_LARGEST_LOOKUP = 1 << 22  # labels up to here are looked up in a table of their own size
 _OTHER: dict[CellRole, CellRole] = {"effector": "target", "target": "effector"}
 # Dyes that sit in the cell itself, so that a dying cell loses them.
 _MARKER_ROLES: dict[CellRole, tuple[ChannelRole, ...]] = {"effector": ("effector",), "target": ("target",)}
@@ -82,9 +84,7 @@ def write_labels(plan: FieldPlan, first: int, end: int) -> None:
         relabelled = np.empty_like(frame_labels)
         for place, frame in enumerate(range(first, end)):
             here = rows["frame"] == frame
-            ids = np.zeros(int(frame_labels[place].max()) + 1, dtype=np.uint32)  # 0: a cell of a masked frame
-            ids[rows["label"][here]] = rows["track_id"][here]
-            relabelled[place] = ids[frame_labels[place]]
+            relabelled[place] = _relabelled(frame_labels[place], rows["label"][here], rows["track_id"][here])
         target.write(plan.field, role, first, relabelled)
         outputs += target.files_of(plan.field, role, first, end - first)
     target.write_preview(plan.field, first, source.read_preview(plan.field, range(first, end)))
@@ -177,8 +177,11 @@ def read_event_table(plan: FieldPlan, table: str) -> Table:
 
 
 def _link_role(
-    plan: FieldPlan, measures: CellMeasures, masked: Collection[int], drift: NDArray[np.float64]
+    plan: FieldPlan, measures: CellMeasures, masked: Mapping[int, str], drift: NDArray[np.float64]
 ) -> Tracks:
+    given = plan.given.get(measures.role)
+    if given is not None and given.tracked:
+        return track_given(plan, measures, masked, drift)
     tracking = plan.protocol.tracking
     fastest = (
         tracking.effector_max_um_per_min if measures.role == "effector" else tracking.target_max_um_per_min
@@ -193,6 +196,19 @@ def _link_role(
         max_um_per_min=fastest,
         drift_um=drift,
     )
+
+
+def _relabelled(image: NDArray[np.uint32], label: NDArray[Any], track_id: NDArray[Any]) -> NDArray[np.uint32]:
+    """Track ids in the place of labels; 0 where a cell of a masked frame was. Given labels may be large."""
+    if image.max(initial=0) < _LARGEST_LOOKUP:
+        ids = np.zeros(int(image.max(initial=0)) + 1, dtype=np.uint32)
+        ids[label] = track_id
+        return ids[image]
+    order = np.argsort(label)
+    known = np.concatenate([[0], label[order]])
+    ids = np.concatenate([[0], track_id[order]]).astype(np.uint32)
+    at = np.minimum(np.searchsorted(known, image), len(known) - 1)
+    return np.where(known[at] == image, ids[at], np.uint32(0))
 
 
 def _link_facts(masked: Mapping[int, str], drift: NDArray[np.float64]) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from assay.io.durable import disk_refusals
+from assay.io.label_plate import LabelValues
 from assay.io.layout import shard_frames_of
 from assay.io.ome_zarr import LabelPlate
 from assay.io.results import Results
@@ -32,11 +33,11 @@ def make_label_images(plan: RunPlan, results: Results) -> None:
         if path.exists() and results.ledger.is_done(step, "plate", key):
             continue
         results.ledger.forget(step, "plate")
-        _make(plan, path, pyramid=pyramid)
+        _make(plan, path, pyramid=pyramid, values="track_id" if pyramid else "label")
         results.ledger.commit(step, "plate", key)
 
 
-def _make(plan: RunPlan, path: Path, *, pyramid: bool) -> None:
+def _make(plan: RunPlan, path: Path, *, pyramid: bool, values: LabelValues) -> None:
     with disk_refusals("the label images", path):
         if path.exists():
             shutil.rmtree(path)
@@ -52,4 +53,5 @@ def _make(plan: RunPlan, path: Path, *, pyramid: bool) -> None:
         preview_dtype=np.result_type(*(np.dtype(field.dtype) for field in fields)),
         pyramid=pyramid,
         name=plan.plate_name,
+        values=values,
     ).close()

@@ -20,6 +20,7 @@ from assay.io.results import Results
 from assay.labels import CELL_ROLES, CellMeasures, CellRole, FrameLabels, Pairs, Segmenter
 from assay.measures import concatenate as concatenate_measures
 from assay.measures import measure
+from assay.pipeline.outlines import Outlines
 from assay.pipeline.plan import FieldPlan
 from assay.pipeline.work_files import (
     measures_file,
@@ -105,7 +106,7 @@ def _segment(
     unit = unit_of(plan, first)
     for step in ("pixels", "pairs"):
         results.ledger.forget(step, unit)
-    stack, segmenter = open_stack(plan), _segmenter(make_segmenter)
+    stack, outlines = open_stack(plan), Outlines(plan, lambda: _segmenter(make_segmenter))
     brightness = read_brightness(work_file(plan.results, "brightness", plan.field))
     height, width = plan.shape[2:]
     labels = {role: np.zeros((end - first, height, width), dtype=np.uint32) for role in CELL_ROLES}
@@ -121,7 +122,7 @@ def _segment(
         preview.add(frames, images)
         slots, present = role_slots(images, brightness, plan.roles)
         clock.lap("read")
-        seen = segmenter.segment(slots, present=present, pixel_um=plan.calibration.pixel_um)
+        seen = outlines.find(frames, slots, present)
         clock.lap("network")
         for frame, image, cells in zip(frames, images, seen, strict=True):
             kept = _nothing(cells) if _is_blank(image, plan.steady_channels()) else cells
@@ -129,7 +130,8 @@ def _segment(
             labels["target"][frame - first] = kept.targets
             found.append(_measure_all(plan, frame, image, kept))
         clock.lap("measure")
-    outputs = [*preview.write(), *_write_run(plan, store, first, labels, found)]
+    outputs = outlines.finish(first)
+    outputs += [*preview.write(), *_write_run(plan, store, first, labels, found)]
     clock.lap("write")
     results.ledger.commit("pixels", unit, plan.pixels_key(), outputs, seconds=clock.total(), facts=clock.laps)
     pairs = write_pairs(work_file(plan.results, "pairs", plan.field, first), _pairs_of(found))

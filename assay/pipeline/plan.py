@@ -3,11 +3,13 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
+from dataclasses import field as dataclass_field
 from pathlib import Path
 from typing import Any
 
-from assay.labels import ChannelRole
+from assay.io.label_films import GivenLabels
+from assay.labels import CELL_ROLES, CellRole, ChannelRole
 from assay.protocol import Protocol
 from assay.stack import FieldId
 from assay.units import Calibration
@@ -43,7 +45,8 @@ class FieldPlan:
     identity: str  # of the raw images
     run_frames: int  # frames of one unit of work: one shard of the label images
     protocol: Protocol
-    segmenter: Mapping[str, str]  # identity of the model
+    segmenter: Mapping[str, str]  # identity of the model; empty where labels are given for both roles
+    given: Mapping[CellRole, GivenLabels] = dataclass_field(default_factory=dict)  # of another program
 
     def runs(self) -> list[tuple[int, int]]:
         """(first, last + 1) of each run of frames."""
@@ -75,7 +78,7 @@ class FieldPlan:
         return _hash("brightness", self.identity, sorted(self.missing_frames))
 
     def pixels_key(self) -> str:
-        """The above, what each channel shows, the model and the pixel size."""
+        """The above, what each channel shows, the model, the labels given and the pixel size."""
         roles = {role: list(channels) for role, channels in sorted(self.roles.items())}
         parts = (
             self.brightness_key(),
@@ -84,7 +87,8 @@ class FieldPlan:
             self.calibration.pixel_um,
             self.channel_names,
         )
-        return _hash("pixels", *parts)
+        given = {role: labels.identity for role, labels in sorted(self.given.items())}
+        return _hash("pixels", *parts, *([given] if given else []))
 
     def pairs_key(self) -> str:
         """Labels, and how near is near."""
@@ -92,8 +96,12 @@ class FieldPlan:
         return _hash("pairs", self.pixels_key(), contact.enter_um, contact.leave_um)
 
     def link_key(self) -> str:
-        """Labels, frame interval and how cells are followed."""
-        return _hash("link", self.pixels_key(), self.calibration.frame_min, asdict(self.protocol.tracking))
+        """Labels, frame interval and how cells are followed, or the divisions of those that were tracked already."""
+        given = {
+            role: sorted(labels.parents.items()) for role, labels in self.given.items() if labels.tracked
+        }
+        parts = (self.pixels_key(), self.calibration.frame_min, asdict(self.protocol.tracking))
+        return _hash("link", *parts, *([given] if given else []))
 
     def labels_key(self) -> str:
         """Tracks."""
@@ -118,12 +126,18 @@ class RunPlan:
     protocol: Protocol
     all_fields: tuple[FieldPlan, ...]  # of the plate, as far as they can be run
     wells: tuple[str, ...] = ()  # only these are asked for; empty for all
-    refused: Mapping[FieldId, str] = field(default_factory=dict)
+    refused: Mapping[FieldId, str] = dataclass_field(default_factory=dict)
+    labels: Mapping[str, Any] = dataclass_field(default_factory=dict)  # of another program: what and where
 
     def with_segmenter(self, identity: Mapping[str, str]) -> "RunPlan":
         """The same with the model's identity, on which every label depends."""
         fields = tuple(replace(plan, segmenter=dict(identity)) for plan in self.all_fields)
         return replace(self, all_fields=fields)
+
+    @property
+    def needs_model(self) -> bool:
+        """Whether the model has to find any role."""
+        return not set(CELL_ROLES) <= set(self.labels.get("roles", ()))
 
     @property
     def fields(self) -> tuple[FieldPlan, ...]:

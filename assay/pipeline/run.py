@@ -6,14 +6,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from assay.errors import AssayError, ImageError, ResultsError
+from assay.errors import ResultsError
 from assay.execution import Engine, Task, open_engine
 from assay.io.ledger import Ledger
-from assay.io.ome_zarr import LabelPlate, MissingChunks, Plate, open_plate
+from assay.io.ome_zarr import LabelPlate
 from assay.io.results import Results
 from assay.io.tables import read_table
 from assay.pipeline.cells import find_events, link_field, write_labels
-from assay.pipeline.label_images import label_shard_frames, make_label_images
+from assay.pipeline.given import (
+    expected_labels_of,
+    labels_record,
+    require_same_labels,
+    with_recorded_labels,
+)
+from assay.pipeline.label_images import make_label_images
 from assay.pipeline.page import write_page
 from assay.pipeline.pixels import (
     MakeSegmenter,
@@ -23,9 +29,10 @@ from assay.pipeline.pixels import (
     unit_of,
 )
 from assay.pipeline.plan import FieldPlan, RunPlan
+from assay.pipeline.planning import RunOptions as RunOptions
+from assay.pipeline.planning import plan_run as plan_run
 from assay.pipeline.plate import write_result_tables
 from assay.pipeline.status import expected_segmenter, write_expected
-from assay.protocol import Protocol as AssayProtocol
 from assay.protocol import read_protocol
 from assay.stack import FieldId
 
@@ -52,18 +59,6 @@ class Progress(Protocol):
 
     def say(self, line: str) -> None:
         """Something worth knowing."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunOptions:
-    """How a run is carried out; nothing here changes any number but `redo`."""
-
-    workers: int = 1
-    wells: tuple[str, ...] = ()  # only these; empty for all
-    part: tuple[int, int] = (1, 1)  # (I, N): this process does the I-th of N disjoint parts of the fields
-    shards_per_task: int = 1
-    batch_frames: int | None = None
-    redo: bool = False  # let a protocol that sees the images otherwise replace what is there
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,72 +94,6 @@ class _Run:
             self.failed[place] = message
             self.results.ledger.mark_failed(step, unit, message)
             self.progress.say(f"failed: {message}")
-
-
-def plan_run(
-    plate: Path,
-    results: Path,
-    *,
-    protocol: AssayProtocol,
-    options: RunOptions,
-) -> RunPlan:
-    """Look at every field's metadata and cut the work; nothing is computed and nothing written.
-
-    Give the plan its model before running it: `plan_run(...).with_segmenter(identity)`.
-
-    Raises:
-        AssayError: The plate cannot be read, or none of the fields that are asked for can be run.
-    """
-    opened = open_plate(plate)
-    _require_wells(opened.fields, options.wells)
-    fields: list[FieldPlan] = []
-    refused: dict[FieldId, str] = {}
-    first_error: AssayError | None = None
-    for place in opened.fields:
-        try:
-            fields.append(_plan_field(opened, place, results, protocol))
-        except AssayError as error:
-            if not options.wells or place.well in options.wells:
-                first_error = first_error or error
-                refused[place] = str(error)
-    plan = RunPlan(
-        plate=plate,
-        plate_name=opened.name,
-        plate_identity=opened.identity(),
-        results=results,
-        protocol=protocol,
-        all_fields=tuple(fields),
-        wells=options.wells,
-        refused=refused,
-    )
-    if first_error is not None and not plan.fields:
-        raise first_error
-    return plan
-
-
-def _plan_field(plate: Plate, place: FieldId, results: Path, protocol: AssayProtocol) -> FieldPlan:
-    policy: MissingChunks = "mask" if protocol.input.missing_chunks == "mask" else "fail"
-    stack = plate.stack(place, calibration=protocol.calibration, missing_chunks=policy)
-    missing = stack.missing_frames
-    if len(missing) == stack.shape[0]:
-        raise ImageError(
-            f"{place}: none of its {len(missing)} frames was ever recorded. Film it, or leave it out."
-        )
-    return FieldPlan(
-        plate=plate.path,
-        results=results,
-        field=place,
-        shape=stack.shape,
-        dtype=stack.dtype.str,
-        calibration=stack.calibration,
-        channel_names=stack.channel_names,
-        roles=protocol.channel_indices(stack.channel_names, str(place)),
-        missing_frames=missing,
-        identity=plate.field_identity(place),
-        run_frames=label_shard_frames(stack.shape),
-        protocol=protocol,
-        segmenter={},
-    )
 
 
 def choose_workers(plan: RunPlan, cores: int) -> int:
@@ -245,6 +174,7 @@ def _begin(plan: RunPlan, results: Results, options: RunOptions, held: ExitStack
         text = plan.protocol.to_toml()
         if results.protocol_file.is_file():
             if not options.redo:
+                require_same_labels(plan, results)
                 _require_same_images(plan, results)
             changed = results.protocol_file.read_text(encoding="utf-8") != text
             if changed and results.others_at_work(_BEGINNING, name):
@@ -254,7 +184,7 @@ def _begin(plan: RunPlan, results: Results, options: RunOptions, held: ExitStack
                 )
         results.write_protocol(text)
         make_label_images(plan, results)
-        write_expected(plan, results)
+        write_expected(plan, results, labels=expected_labels_of(plan))
 
 
 def _require_same_images(plan: RunPlan, results: Results) -> None:
@@ -306,6 +236,7 @@ def report_again(results: Path, *, tables_only: bool, for_print: bool, progress:
         protocol=read_protocol(opened.protocol_file),
         options=RunOptions(wells=tuple(provenance["wells"])),
     ).with_segmenter(provenance["model"])
+    plan = with_recorded_labels(plan, provenance)
     failed = {FieldId(well, field): reason for well, field, reason in provenance["failed"]}
     with opened.lock(beside=()):
         _require_all_events(plan, opened, failed)
@@ -343,6 +274,7 @@ def _record(plan: RunPlan, results: Results, failed: Mapping[FieldId, str]) -> d
         "wells": list(plan.wells),
         "fields": fields,
         "failed": [[place.well, place.field, reason] for place, reason in failed.items()],
+        **labels_record(plan, failed),
     }
 
 
@@ -386,10 +318,3 @@ def _pixels_done(ledger: Ledger, plan: FieldPlan, first: int) -> bool:
 
 def _task(plan: FieldPlan, unit: str, call: Callable[..., Any], *arguments: Any) -> Task:
     return Task(unit=unit, field=plan.field, call=call, arguments=arguments)
-
-
-def _require_wells(fields: Sequence[FieldId], wells: Sequence[str]) -> None:
-    known = sorted({place.well for place in fields})
-    unknown = sorted(set(wells) - set(known))
-    if unknown:
-        raise ResultsError(f"the plate has no well {', '.join(unknown)}. It has {', '.join(known)}.")

@@ -15,8 +15,14 @@ _STEPS = ("pixels", "link", "events")
 _EXPECTED = "expected.json"
 
 
-def write_expected(plan: RunPlan, results: Results) -> None:
-    """Keep what a run expects to do, so that `status` can say what is missing."""
+def write_expected(plan: RunPlan, results: Results, *, labels: Mapping[str, Any]) -> None:
+    """Keep what a run expects to do, so that `status` can say what is missing.
+
+    Args:
+        plan: Of the run.
+        results: Where it works.
+        labels: Which labels of another program it takes; empty where there are none.
+    """
     fields = {
         field_unit_of(field): {
             "runs": len(field.runs()),
@@ -27,7 +33,7 @@ def write_expected(plan: RunPlan, results: Results) -> None:
     }
     refused = {str(place): reason for place, reason in sorted(plan.refused.items())}
     segmenter = dict(plan.fields[0].segmenter) if plan.fields else {}
-    values = {"fields": fields, "refused": refused, "segmenter": segmenter}
+    values = {"fields": fields, "refused": refused, "segmenter": segmenter, "labels": dict(labels)}
     write_whole(results.work / _EXPECTED, json.dumps(values, sort_keys=True, indent=1).encode())
 
 
@@ -38,6 +44,15 @@ def expected_segmenter(results: Results) -> Mapping[str, str]:
     except (OSError, ValueError):
         return {}
     return dict(expected.get("segmenter", {}))
+
+
+def expected_labels(results: Results) -> Mapping[str, Any] | None:
+    """Which labels of another program RESULTS were begun with: empty for none, None where nothing was begun."""
+    try:
+        expected = json.loads((results.work / _EXPECTED).read_text())
+    except (OSError, ValueError):
+        return None
+    return dict(expected.get("labels", {}))
 
 
 def status_lines(path: Path) -> tuple[list[str], bool]:

@@ -44,19 +44,22 @@ class TiffImage:
         return self.planes[frame * self.channels + channel]
 
 
-def read_tiff_images(path: Path, *, axes: str | None, channels: Sequence[str] | None) -> list[TiffImage]:
+def read_tiff_images(
+    path: Path, *, axes: str | None, channels: Sequence[str] | None, labels: bool = False
+) -> list[TiffImage]:
     """Read what the headers of one file say, no pixels.
 
     Args:
         path: A TIFF file.
         axes: What the pages are, e.g. "TCYX", where the file does not say, or says it wrongly.
         channels: Names given by hand; their number tells how many channels there are.
+        labels: The values are labels, see `scan_pages`.
 
     Raises:
         ImageError: The file is no TIFF, in colour, or cut off: declared planes are not all there.
         VendorFileError: It is a z-stack, one of a set of files, or does not say what its pages are.
     """
-    pages = scan_pages(path)
+    pages = scan_pages(path, labels=labels)
     if pages.is_ome and axes is None:
         return _ome_images(pages)
     if pages.is_ome:

@@ -20,6 +20,7 @@ from assay.errors import ImageError
 MAX_PLANE_PIXELS = 2**30
 MAX_PAGES = 4_000_000
 PIXEL_TYPES = ("uint8", "uint16", "uint32", "int16", "float32")
+LABEL_TYPES = (*PIXEL_TYPES, "bool", "int8", "int32", "int64", "uint64", "float64")
 
 # what tifffile and its codecs let out of damaged files
 _BROKEN = (
@@ -72,8 +73,12 @@ class TiffPages:
         return len(self.pages) * self.samples
 
 
-def scan_pages(path: Path) -> TiffPages:
+def scan_pages(path: Path, *, labels: bool = False) -> TiffPages:
     """Read the headers of all pages of a TIFF file, no pixels.
+
+    Args:
+        path: A TIFF file.
+        labels: The values are labels: of more types, and a palette only colours them.
 
     Raises:
         ImageError: The file is not a TIFF, is empty, holds colour or several sizes of image. Planes
@@ -82,7 +87,7 @@ def scan_pages(path: Path) -> TiffPages:
     size, reachable, broken_chain = _walk_chain(path)
     try:
         with tifffile.TiffFile(path) as tiff:
-            return _scan(path, size, tiff, reachable, broken_chain)
+            return _scan(path, size, tiff, reachable, broken_chain, labels=labels)
     except ImageError:
         raise
     except _BROKEN as error:
@@ -92,10 +97,17 @@ def scan_pages(path: Path) -> TiffPages:
 
 
 def _scan(
-    path: Path, size: int, tiff: tifffile.TiffFile, reachable: int, broken_chain: str | None
+    path: Path,
+    size: int,
+    tiff: tifffile.TiffFile,
+    reachable: int,
+    broken_chain: str | None,
+    *,
+    labels: bool,
 ) -> TiffPages:
     first = tiff.pages[0]
-    _check_page(path, first, bool(tiff.is_imagej or tiff.is_ome))
+    palette_is_display = labels or bool(tiff.is_imagej or tiff.is_ome)
+    _check_page(path, first, palette_is_display, LABEL_TYPES if labels else PIXEL_TYPES)
     cut_off = broken_chain
     pages: list[int] = []
     for number in range(reachable):
@@ -186,7 +198,7 @@ def _read_page(source: PlaneSource, pages: TiffPages, tiff: tifffile.TiffFile) -
     return out
 
 
-def _check_page(path: Path, page: Any, is_scientific: bool) -> None:
+def _check_page(path: Path, page: Any, palette_is_display: bool, pixel_types: tuple[str, ...]) -> None:
     height, width = int(page.imagelength), int(page.imagewidth)
     if not 0 < height * width <= MAX_PLANE_PIXELS or int(page.imagedepth) != 1:
         raise ImageError(
@@ -194,15 +206,15 @@ def _check_page(path: Path, page: Any, is_scientific: bool) -> None:
             "pixels. The file is damaged, or must be exported in tiles."
         )
     contiguous_colour = int(page.samplesperpixel) > 1 and int(page.planarconfig or 1) == 1
-    palette = int(page.photometric) == 3 and not is_scientific  # there a palette only colours the display
+    palette = int(page.photometric) == 3 and not palette_is_display
     if contiguous_colour or palette or int(page.photometric) not in (0, 1, 2, 3):
         raise ImageError(
             f"{path.name} is a colour picture (RGB or palette), expected grey values, one plane a channel. "
             "Export the raw channels, not the coloured overlay."
         )
-    if page.dtype is None or np.dtype(page.dtype).name not in PIXEL_TYPES:
+    if page.dtype is None or np.dtype(page.dtype).name not in pixel_types:
         raise ImageError(
-            f"{path.name}: pixels are {page.dtype or 'of an unknown type'}, expected one of {', '.join(PIXEL_TYPES)}."
+            f"{path.name}: pixels are {page.dtype or 'of an unknown type'}, expected one of {', '.join(pixel_types)}."
         )
 
 

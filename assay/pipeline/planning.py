@@ -1,0 +1,115 @@
+"""What will be run: every field's metadata looked at, labels of other programs opened, the work cut."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from assay.errors import AssayError, ImageError, ResultsError
+from assay.io.given_labels import LabelRequest, labels_of
+from assay.io.ome_zarr import MissingChunks, Plate, open_plate
+from assay.pipeline.given import open_given, record_of
+from assay.pipeline.label_images import label_shard_frames
+from assay.pipeline.plan import FieldPlan, RunPlan
+from assay.protocol import Protocol as AssayProtocol
+from assay.stack import FieldId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunOptions:
+    """How a run is carried out; nothing here changes any number but `redo`."""
+
+    workers: int = 1
+    wells: tuple[str, ...] = ()  # only these; empty for all
+    part: tuple[int, int] = (1, 1)  # (I, N): this process does the I-th of N disjoint parts of the fields
+    shards_per_task: int = 1
+    batch_frames: int | None = None
+    redo: bool = False  # let a protocol that sees the images otherwise replace what is there
+
+
+def plan_run(
+    plate: Path,
+    results: Path,
+    *,
+    protocol: AssayProtocol,
+    options: RunOptions,
+    labels: LabelRequest | None = None,
+) -> RunPlan:
+    """Look at every field's metadata and cut the work; nothing is computed and nothing written.
+
+    Give the plan its model before running it, unless labels are given for both roles:
+    `plan_run(...).with_segmenter(identity)`.
+
+    Args:
+        plate: OME-Zarr plate or image.
+        results: RESULTS.
+        protocol: Settings of the experiment.
+        options: How the run is carried out.
+        labels: Label images of another program to take in the place of the model's.
+
+    Raises:
+        AssayError: The plate or the labels cannot be read, or none of the fields that are asked for can be run.
+    """
+    opened = open_plate(plate)
+    _require_wells(opened.fields, options.wells)
+    source = open_given(labels, protocol, opened.fields, opened.identity()) if labels else None
+    fields: list[FieldPlan] = []
+    refused: dict[FieldId, str] = {}
+    first_error: AssayError | None = None
+    for place in opened.fields:
+        try:
+            planned = _plan_field(opened, place, results, protocol)
+            if source is not None and labels is not None:
+                t, _, y, x = planned.shape
+                given = labels_of(source, labels, place, shape=(t, y, x), missing=planned.missing_frames)
+                planned = replace(planned, given=given)
+            fields.append(planned)
+        except AssayError as error:
+            if not options.wells or place.well in options.wells:
+                first_error = first_error or error
+                refused[place] = str(error)
+    plan = RunPlan(
+        plate=plate,
+        plate_name=opened.name,
+        plate_identity=opened.identity(),
+        results=results,
+        protocol=protocol,
+        all_fields=tuple(fields),
+        wells=options.wells,
+        refused=refused,
+        labels=record_of(source, labels, opened.fields) if source is not None and labels is not None else {},
+    )
+    if first_error is not None and not plan.fields:
+        raise first_error
+    return plan
+
+
+def _plan_field(plate: Plate, place: FieldId, results: Path, protocol: AssayProtocol) -> FieldPlan:
+    policy: MissingChunks = "mask" if protocol.input.missing_chunks == "mask" else "fail"
+    stack = plate.stack(place, calibration=protocol.calibration, missing_chunks=policy)
+    missing = stack.missing_frames
+    if len(missing) == stack.shape[0]:
+        raise ImageError(
+            f"{place}: none of its {len(missing)} frames was ever recorded. Film it, or leave it out."
+        )
+    return FieldPlan(
+        plate=plate.path,
+        results=results,
+        field=place,
+        shape=stack.shape,
+        dtype=stack.dtype.str,
+        calibration=stack.calibration,
+        channel_names=stack.channel_names,
+        roles=protocol.channel_indices(stack.channel_names, str(place)),
+        missing_frames=missing,
+        identity=plate.field_identity(place),
+        run_frames=label_shard_frames(stack.shape),
+        protocol=protocol,
+        segmenter={},
+    )
+
+
+def _require_wells(fields: Sequence[FieldId], wells: Sequence[str]) -> None:
+    known = sorted({place.well for place in fields})
+    unknown = sorted(set(wells) - set(known))
+    if unknown:
+        raise ResultsError(f"the plate has no well {', '.join(unknown)}. It has {', '.join(known)}.")

@@ -265,7 +265,7 @@ def test_folders_without_pairs_say_what_is_expected(tmp_path: Path):
     with pytest.raises(ImageError, match="holds no images"):
         read(tmp_path)
     write(tmp_path, a=image(), b=image())
-    with pytest.raises(ImageError, match="none of its 2 images has a mask.* Expected pairs"):
+    with pytest.raises(ImageError, match=r"none of its 2 images has a mask.* Expected pairs"):
         read(tmp_path)
     write(tmp_path, c_labels=mask())
     with pytest.raises(ImageError, match=r"c_labels\.tif is a mask, but there is no image 'c'"):
@@ -280,7 +280,7 @@ def test_two_masks_of_one_role_are_refused(tmp_path: Path):
 
 def test_reviewed_results_are_not_there_yet(tmp_path: Path):
     (tmp_path / "provenance.json").write_text("{}")
-    with pytest.raises(ImageError, match="is a RESULTS folder.*not there yet"):
+    with pytest.raises(ImageError, match=r"is a RESULTS folder.*not there yet"):
         read(tmp_path)
 
 

@@ -152,7 +152,9 @@ def _set_effectors_on_targets(world: World, rng: np.random.Generator) -> None:
     if not len(e) or not len(targets):
         return
     chosen = np.flatnonzero((rng.random(len(e)) < rng.uniform(0.05, 0.5)) & e.alive(world.time_min))
-    few = int(rng.integers(1, 4)) if rng.random() < 0.25 else len(targets)  # in heaps around a few of them
+    few = len(targets)
+    if rng.random() < 0.25:  # in heaps around a few of them
+        few = min(int(rng.integers(1, 4)) + len(chosen) // 10, few)
     row = rng.permutation(len(targets))[:few][rng.integers(0, min(few, len(targets)), len(chosen))]
     angle = rng.uniform(0, 2 * np.pi, len(chosen))
     traits = world.scenario.effectors

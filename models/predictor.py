@@ -13,15 +13,14 @@ from torch.nn import functional
 
 from assay.errors import DeviceError, ImageError, ShapeError
 from assay.labels import CELL_ROLES, CHANNEL_ROLES, CellRole, ChannelRole, FrameLabels
-from models.decode import SETTINGS, DecodeSettings, RoleMaps, decode
+from models.decode import SETTINGS, DecodeSettings, decode, product_scores
+from models.decode_torch import averaged
 from models.devices import dtype_of, numerics_class, pick_precision
 from models.network import (
     FOREGROUND,
     HALO_PX,
-    HEAT,
     MAPS_PER_ROLE,
     OFFSET_UNIT_PX,
-    OFFSET_X,
     OFFSET_Y,
     STRIDE,
     SegmentationNet,
@@ -118,7 +117,7 @@ class Predictor:
             planes = _stacked([self._planes(frame, present, pixel_um) for frame in some])
             for maps in self._maps(planes):
                 back = self._frame_maps(maps, shape, pixel_um)
-                found.append(self._labels(back, present, pixel_um))
+                found.append(self._labels(back, present, shape, pixel_um))
         return found
 
     def maps(self, image: NDArray[np.float32], *, present: Sequence[bool]) -> NDArray[np.float32]:
@@ -177,47 +176,44 @@ class Predictor:
             ) from None
         return maps
 
-    def _frame_maps(
-        self, maps: Tensor, shape: tuple[int, int], pixel_um: tuple[float, float]
-    ) -> list[RoleMaps]:
-        """Bring maps back to the frame's grid: probabilities smoothly, offsets without mixing two cells'."""
+    def _frame_maps(self, maps: Tensor, shape: tuple[int, int], pixel_um: tuple[float, float]) -> Tensor:
+        """Bring maps back to the frame's grid: logits smoothly, offsets without mixing two cells'."""
         own_shape = self._own_shape(shape, pixel_um)
         maps = maps[:, : own_shape[0], : own_shape[1]]
-        back = []
-        for role in range(len(CELL_ROLES)):
-            of_role = maps[role * MAPS_PER_ROLE : (role + 1) * MAPS_PER_ROLE]
-            chance = _averaged(torch.sigmoid(of_role[[FOREGROUND, HEAT]]))
-            offsets = _averaged(of_role[[OFFSET_Y, OFFSET_X]]) * OFFSET_UNIT_PX
-            chance = resized(chance, shape, smooth=True)
-            offsets = resized(offsets, shape, smooth=False)
-            scale_y, scale_x = shape[0] / own_shape[0], shape[1] / own_shape[1]
-            back.append(
-                RoleMaps(
-                    foreground=chance[0].numpy(),
-                    heat=chance[1].numpy(),
-                    offset_y=offsets[0].numpy() * np.float32(scale_y),
-                    offset_x=offsets[1].numpy() * np.float32(scale_x),
-                )
-            )
-        return back
+        if own_shape == shape:
+            return maps
+        maps = averaged(maps).reshape(len(CELL_ROLES), MAPS_PER_ROLE, *own_shape)
+        back = maps.new_empty((*maps.shape[:2], *shape))
+        for of_role, of_back in zip(maps, back, strict=True):
+            of_back[:OFFSET_Y] = resized(of_role[:OFFSET_Y], shape, smooth=True)
+            of_back[OFFSET_Y:] = resized(of_role[OFFSET_Y:], shape, smooth=False)
+        return back.flatten(0, 1)
 
     def _labels(
-        self, maps: list[RoleMaps], present: Sequence[bool], pixel_um: tuple[float, float]
+        self, maps: Tensor, present: Sequence[bool], shape: tuple[int, int], pixel_um: tuple[float, float]
     ) -> FrameLabels:
+        """Cells of both roles, from maps on the frame's grid."""
         shown = {role for role, there in zip(CHANNEL_ROLES, present, strict=True) if there}
-        found = []
-        for role, of_role in zip(CELL_ROLES, maps, strict=True):
+        own_shape = self._own_shape(shape, pixel_um)
+        unit_y, unit_x = (OFFSET_UNIT_PX * of / own for of, own in zip(shape, own_shape, strict=True))
+        labels, scores = [], []
+        for number, role in enumerate(CELL_ROLES):
             if shown.isdisjoint(SEEN_BY[role]):
-                empty = np.zeros(of_role.foreground.shape, dtype=np.int32)
-                found.append((empty, np.zeros(0, dtype=np.float32)))
-            else:
-                found.append(decode(of_role, pixel_um=pixel_um, settings=self._settings[role]))
-        (effectors, effector_scores), (targets, target_scores) = found
+                labels.append(np.zeros(shape, dtype=np.int32))
+                scores.append(np.zeros(0, dtype=np.float32))
+                continue
+            cells = decode(
+                maps[number * MAPS_PER_ROLE : (number + 1) * MAPS_PER_ROLE],
+                other_foreground=maps[(1 - number) * MAPS_PER_ROLE + FOREGROUND],
+                pixel_um=pixel_um,
+                settings=self._settings[role],
+                smooth=own_shape == shape,
+                offset_unit_px=(unit_y, unit_x),
+            )
+            labels.append(cells.labels)
+            scores.append(product_scores(cells.features, self._settings[role]))
         return FrameLabels(
-            effectors=effectors,
-            targets=targets,
-            effector_scores=effector_scores,
-            target_scores=target_scores,
+            effectors=labels[0], targets=labels[1], effector_scores=scores[0], target_scores=scores[1]
         )
 
 
@@ -236,13 +232,6 @@ def resized(image: Tensor, shape: tuple[int, int], *, smooth: bool) -> Tensor:
     if smooth:
         return functional.interpolate(image[None], shape, mode="bilinear", antialias=True)[0]
     return functional.interpolate(image[None], shape, mode="nearest-exact")[0]
-
-
-def _averaged(maps: Tensor) -> Tensor:
-    """Mean over 3x3 pixels: the network speaks in blocks of 2x2, whose members differ where it is unsure."""
-    wide = functional.pad(maps[None], (1, 1, 1, 1), mode="replicate")[0]
-    rows = wide[:, :-2] + wide[:, 1:-1] + wide[:, 2:]
-    return (rows[..., :-2] + rows[..., 1:-1] + rows[..., 2:]) / 9
 
 
 def _check(images: NDArray[np.float32], present: Sequence[bool]) -> None:

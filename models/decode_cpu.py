@@ -1,0 +1,50 @@
+"""Decoding as compiled loops, for maps in a processor's memory.
+
+Gives bit for bit what `decode_torch` gives. Only foreground is looked at closely: its pixels are found row by
+row, as runs, and all further work is on runs. Whatever is summed over pixels is a whole number.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from models.decode_loops import decode_flat
+from models.decode_rules import CHANCE_UNIT, SURE, Rules, chances
+
+
+def decode_arrays(
+    maps: Tensor, other_foreground: Tensor, rules: Rules
+) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32], NDArray[np.int64]]:
+    """Find the cells of one role; see `models.decode.decode` for what they are.
+
+    Returns:
+        (Y, X) labels; (n, 2) rows and columns of the seeds; (n,) their probabilities in `CHANCE_UNIT`; and
+        (n, 6) sums over each cell's pixels: their number, their probability, that of the other role, how many
+        are unsure, the squared misses of their votes in y and x.
+    """
+    flat, place = _memory(maps)
+    other_flat, other_place = _memory(other_foreground[None])
+    labels, seeds, heat, sums = decode_flat(
+        flat,
+        place,
+        other_flat,
+        other_place,
+        (int(maps.shape[1]), int(maps.shape[2])),
+        rules.smooth,
+        rules.thresholds,
+        rules.vote_scale,
+        rules.seed_radius,
+        rules.capture_rank,
+        chances(),
+        round(SURE * CHANCE_UNIT),
+        rules.least_px,
+        rules.owned,
+    )
+    return labels, seeds, heat, sums
+
+
+def _memory(maps: Tensor) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """All the memory behind (C, Y, X) maps, and in it the first value and the steps to the next C, Y and X."""
+    length = maps.untyped_storage().nbytes() // 4
+    place = np.array([maps.storage_offset(), *maps.stride()], dtype=np.int64)
+    return maps.as_strided((length,), (1,), 0).numpy(), place

@@ -68,7 +68,7 @@ class Engine(Protocol):
 
         Raises:
             StorageError: The disk refuses; nothing further is started.
-            DeviceError: The device is gone; nothing further is started.
+            DeviceError: The device is gone or memory is full; nothing further is started.
         """
 
 
@@ -194,7 +194,9 @@ def _attempt(task: Task) -> Outcome:
     except AssayError as problem:
         error = str(problem)
     except MemoryError:
-        error = f"{task.unit}: not enough memory. Run with fewer workers, or on a machine with more."
+        raise DeviceError(
+            f"{task.unit}: not enough memory. Run with fewer workers, or on a machine with more; what is done is kept."
+        ) from None
     return Outcome(task=task, value=value, error=error, seconds=time.perf_counter() - start)
 
 

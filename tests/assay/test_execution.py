@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from assay.errors import ImageError, StorageError
+from assay.errors import DeviceError, ImageError, StorageError
 from assay.execution import Engine, Outcome, Task, available_cores, open_engine
 from assay.stack import FieldId
 
@@ -21,6 +21,10 @@ def _fail() -> None:
 
 def _disk_full() -> None:
     raise StorageError("no space left")
+
+
+def _no_memory() -> None:
+    raise MemoryError
 
 
 def _die_once(mark: Path) -> int:
@@ -68,6 +72,17 @@ def test_a_full_disk_stops_everything(engines: dict[int, Engine], workers: int):
     full = Task(unit="full", field=None, call=_disk_full, arguments=())
     with pytest.raises(StorageError, match="no space left"):
         run(engines[workers], full)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_too_little_memory_stops_everything_and_says_what_to_do(engines: dict[int, Engine], workers: int):
+    hungry = Task(unit="B02_0_000000", field=FieldId("B02", 0), call=_no_memory, arguments=())
+    with pytest.raises(
+        DeviceError,
+        match=r"^B02_0_000000: not enough memory\. Run with fewer workers, or on a machine with more; what is done is "
+        r"kept\.$",
+    ):
+        run(engines[workers], task(0), hungry, task(1))
 
 
 def test_a_worker_that_is_killed_is_replaced_and_its_task_done_again(

@@ -9,6 +9,14 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from assay.cli.label_options import (
+    LabelsEffectorsOption,
+    LabelsOption,
+    LabelsPatternOption,
+    LabelsTargetsOption,
+    LabelsTrackedOption,
+    label_request,
+)
 from assay.cli.outputs import refuse_inside_plate, write_text_file
 from assay.cli.progress import Reporter, plain
 from assay.errors import CalibrationError, ImageError, ProtocolError
@@ -106,11 +114,21 @@ def protocol(
 def check(
     plate: Annotated[Path, typer.Argument(help="OME-Zarr plate.")],
     protocol: Annotated[Path | None, typer.Option(help="Check it against this protocol too.")] = None,
+    labels: LabelsOption = None,
+    labels_effectors: LabelsEffectorsOption = "",
+    labels_targets: LabelsTargetsOption = "",
+    labels_pattern: LabelsPatternOption = "",
+    labels_tracked: LabelsTrackedOption = None,
 ) -> int:
     """Validate plate and protocol and look at a few frames; nothing that takes long."""
     from assay.pipeline.check import check_plate
 
-    problems, lines = check_plate(plate, read_protocol(protocol) if protocol else None)
+    request = label_request(labels, labels_effectors, labels_targets, labels_pattern, labels_tracked)
+    if request is not None and protocol is None:
+        raise ProtocolError(
+            "--labels are checked together with a protocol, which names the channels. Give --protocol."
+        )
+    problems, lines = check_plate(plate, read_protocol(protocol) if protocol else None, request)
     console = Console(highlight=False, soft_wrap=True)
     for line in lines:
         console.print(plain(line).replace("\n", " "), markup=False)

@@ -12,6 +12,16 @@ import typer
 from rich.console import Console
 
 from assay._version import __version__
+from assay.cli.label_options import (
+    LabelsEffectorsOption,
+    LabelsOption,
+    LabelsPatternOption,
+    LabelsTargetsOption,
+    LabelsTrackedOption,
+    label_request,
+    looked_at,
+    no_model,
+)
 from assay.cli.model_commands import model_for
 from assay.cli.outputs import output_folder, refuse_inside_plate
 from assay.cli.progress import Reporter, plain
@@ -34,8 +44,14 @@ def run(
     shards_per_task: Annotated[int, typer.Option(min=1, help="Whole shards of frames per task.")] = 1,
     batch_frames: Annotated[int, typer.Option(min=0, help="Frames per network call; 0 chooses.")] = 0,
     redo: Annotated[
-        bool, typer.Option("--redo", help="Replace results of a protocol with other channels or model.")
+        bool,
+        typer.Option("--redo", help="Replace results of a protocol with other channels, model or labels."),
     ] = False,
+    labels: LabelsOption = None,
+    labels_effectors: LabelsEffectorsOption = "",
+    labels_targets: LabelsTargetsOption = "",
+    labels_pattern: LabelsPatternOption = "",
+    labels_tracked: LabelsTrackedOption = None,
 ) -> int:
     """Run the main job: segment, track, find contacts and deaths, credit kills, report."""
     from assay.pipeline.run import RunOptions
@@ -48,7 +64,10 @@ def run(
         batch_frames=batch_frames or None,
         redo=redo,
     )
-    return run_and_show(plate, protocol, out, device=device, options=options, reporter=context.obj)
+    request = label_request(labels, labels_effectors, labels_targets, labels_pattern, labels_tracked)
+    return run_and_show(
+        plate, protocol, out, device=device, options=options, reporter=context.obj, labels=request
+    )
 
 
 def demo(
@@ -70,7 +89,14 @@ def demo(
 
 
 def run_and_show(
-    plate: Path, protocol_file: Path, out: Path, *, device: str, options: Any, reporter: Reporter
+    plate: Path,
+    protocol_file: Path,
+    out: Path,
+    *,
+    device: str,
+    options: Any,
+    reporter: Reporter,
+    labels: Any = None,
 ) -> int:
     """The main job, then the table of wells; the exit code says whether fields failed."""
     from dataclasses import replace
@@ -81,10 +107,10 @@ def run_and_show(
     started = datetime.now(UTC)
     refuse_inside_plate(out, "--out")
     protocol = read_protocol(protocol_file)
-    plan = plan_run(
-        plate, out, protocol=protocol, options=options
-    )  # bad input is said before torch is loaded
-    make_segmenter, identity = model_for(protocol.model, device)
+    # bad input is said before torch is loaded
+    plan = plan_run(plate, out, protocol=protocol, options=options, labels=labels)
+    plan = looked_at(plan, reporter)
+    make_segmenter, identity = model_for(protocol.model, device) if plan.needs_model else (no_model, {})
     plan = plan.with_segmenter(identity)
     if options.workers == 0:
         options = replace(options, workers=choose_workers(plan, available_cores()))

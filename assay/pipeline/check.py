@@ -1,11 +1,16 @@
 """Validation of a plate before a run: metadata of every field, the protocol, and the light of a few frames."""
 
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 from assay.brightness import frames_to_sample
 from assay.errors import AssayError
+from assay.io.given_labels import LabelRequest
 from assay.io.ome_zarr import Plate, open_plate
+from assay.pipeline.label_contrast import LabelDoubts, doubts_about_labels
+from assay.pipeline.plan import RunPlan
+from assay.pipeline.planning import RunOptions, plan_run
 from assay.protocol import Protocol
 from assay.quality import concatenate, mask_frames, measure_frame
 from assay.stack import FieldId
@@ -14,8 +19,15 @@ _FIELDS_LOOKED_AT = 12
 _FRAMES_LOOKED_AT = 3
 
 
-def check_plate(path: Path, protocol: Protocol | None) -> tuple[list[str], list[str]]:
+def check_plate(
+    path: Path, protocol: Protocol | None, labels: LabelRequest | None = None
+) -> tuple[list[str], list[str]]:
     """Look a plate over without computing anything that takes long.
+
+    Args:
+        path: The plate.
+        protocol: To check it against.
+        labels: Label images of another program to check with it; needs a protocol.
 
     Returns:
         Problems that stop a run, and lines that describe the plate.
@@ -34,9 +46,42 @@ def check_plate(path: Path, protocol: Protocol | None) -> tuple[list[str], list[
     for place in plate.fields[::step]:
         if str(place) not in " ".join(problems):
             problems += _light(plate, place, protocol)
+    if labels is not None and protocol is not None:
+        plan = plan_run(path, Path(), protocol=protocol, options=RunOptions(), labels=labels)
+        doubts = look_at_labels(plan)
+        stops = [*plan.refused.values(), *(doubt.problem for doubt in doubts if doubt.problem)]
+        problems += [line for line in stops if line not in problems]
+        lines.append(describe_labels(plan))
+        lines += [f"WARNING {line}" for line in plan.labels["warnings"]]
+        lines += [f"WARNING {line}" for doubt in doubts for line in (*doubt.odd, *doubt.misplaced)]
     if not problems:
         lines.append("nothing speaks against a run")
     return problems, lines
+
+
+def describe_labels(plan: RunPlan) -> str:
+    """What labels of another program were taken for."""
+    words = ", ".join(f"{name!r} for {role}s" for role, name in plan.labels["roles"].items())
+    values = "track ids" if plan.labels["tracked"] else "labels of their own frame, to be followed"
+    return f"labels: {plan.labels['read_as']}; {words}; values are {values}"
+
+
+def look_at_labels(plan: RunPlan) -> list[LabelDoubts]:
+    """Look at labels of another program in a few fields and frames; nothing where there are none."""
+    if not plan.labels:
+        return []
+    step = max(1, -(-len(plan.fields) // _FIELDS_LOOKED_AT))
+    found = []
+    for field in plan.fields[::step]:
+        usable = [frame for frame in range(field.shape[0]) if frame not in field.missing_frames]
+        found.append(doubts_about_labels(field, _spread(usable)))
+    return found
+
+
+def _spread(frames: Sequence[int]) -> list[int]:
+    """First, middle and last."""
+    places = {round(k * (len(frames) - 1) / (_FRAMES_LOOKED_AT - 1)) for k in range(_FRAMES_LOOKED_AT)}
+    return [frames[place] for place in sorted(places)]
 
 
 def _fields(plate: Plate, protocol: Protocol | None) -> tuple[list[str], Counter[str]]:
@@ -82,9 +127,7 @@ def _light(plate: Plate, place: FieldId, protocol: Protocol | None) -> list[str]
     try:
         stack = plate.stack(place, calibration=protocol.calibration if protocol else None)
         usable = frames_to_sample(stack.shape[0], stack.missing_frames)
-        chosen = sorted(
-            {usable[round(k * (len(usable) - 1) / (_FRAMES_LOOKED_AT - 1))] for k in range(_FRAMES_LOOKED_AT)}
-        )
+        chosen = _spread(usable)
         quality = concatenate([measure_frame(stack.read([frame])[0], frame=frame) for frame in chosen])
     except AssayError as error:
         return [str(error)]

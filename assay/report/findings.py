@@ -102,6 +102,31 @@ def _doubtful_controls(tables: Mapping[str, Table]) -> list[str]:
     return found
 
 
+def outlines_note(provenance: Mapping[str, Any]) -> str | None:
+    """Where the outlines of the cells came from, where it was not our model."""
+    labels = provenance.get("labels")
+    if not labels:
+        return None
+    roles, words = labels["roles"], {"effector": "effectors", "target": "targets"}
+    given = " and ".join(word for role, word in words.items() if role in roles)
+    followed = (
+        "whose values were taken as track ids" if labels["tracked"] else "followed through time by killassay"
+    )
+    note = (
+        f"The outlines of {given} are label images that were given ({labels['source']}), {followed}; how sure they are "
+        "is not known."
+    )
+    others = [word for role, word in words.items() if role not in roles]
+    return note + (f" Those of {others[0]} come from the model." if others else "")
+
+
+def label_doubts(provenance: Mapping[str, Any]) -> list[str]:
+    """What was odd in label images that were given; the first few, and how many more."""
+    warnings = list((provenance.get("labels") or {}).get("warnings", ()))
+    more = len(warnings) - _SHOWN
+    return [*warnings[:_SHOWN], f"and {more} more, in provenance.json"] if more > 0 else warnings
+
+
 def left_out(tables: Mapping[str, Table], protocol: Protocol) -> list[LeftOut]:
     """Everything that does not count: wells, fields and frames, and wells that never came.
 

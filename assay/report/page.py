@@ -113,6 +113,8 @@ def render_report(
         "facts": _facts(tables, curves, no_events),
         "headline": findings.headline(tables),
         "control_note": findings.control_note(tables),
+        "outlines_note": findings.outlines_note(provenance),
+        "label_doubts": findings.label_doubts(provenance),
         "no_events": findings.NO_EVENTS if no_events else None,
         "left_out": findings.left_out(tables, protocol),
         "conditions": _condition_rows(conditions, classes, letters),

@@ -49,7 +49,11 @@ def training_frames(n: int, *, seed: int, tile_um: float = TILE_UM) -> Iterator[
 def training_frame(index: int, *, seed: int, tile_um: float = TILE_UM) -> TrainingFrame:
     """Make frame number `index` of the set of that seed."""
     rng = seeded(seed, 7, index)
-    scenario = random_scenario(rng, tile_um=tile_um)
+    return frame_of(random_scenario(rng, tile_um=tile_um), rng=rng)
+
+
+def frame_of(scenario: Scenario, *, rng: np.random.Generator) -> TrainingFrame:
+    """Make one frame of a laboratory, in the middle of an assay."""
     world = seeded_world(scenario, rng)
     _age(world, rng)
     _stain(world, rng)

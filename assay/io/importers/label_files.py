@@ -174,16 +174,17 @@ class TiffLabels:
         missing: Collection[int],
     ) -> TiffFilm:
         where = named(place, role)
-        frames = _frames_of(where, files, shape[0], missing)
-        planes: dict[int, PlaneSource] = {}
-        for file in files:
-            image = _image_of(file, where)
+        images = [(file, _image_of(file, where)) for file in files]
+        for file, image in images:
             if image.frames != 1:
                 raise ImageError(
                     f"{where}: the name of {file.name} gives one time point, the file holds {image.frames} frames. Give "
                     "--labels-pattern without time."
                 )
             require_shape(place, role, (shape[0], *image.shape), shape)
+        frames = _frames_of(where, files, shape[0], missing)
+        planes: dict[int, PlaneSource] = {}
+        for file, image in images:
             frame = frames[file.name]
             if frame in planes:
                 raise ImageError(

@@ -53,19 +53,38 @@ def train(
     context: typer.Context,
     out: Annotated[Path, typer.Option(help="Folder for the new model: weights and card.")],
     minutes: Annotated[float, typer.Option(min=0.01, help="Stop training after so long.")] = 60.0,
-    tiles: Annotated[int, typer.Option(min=1, help="Simulated tiles to learn from.")] = 3000,
+    steps: Annotated[
+        int, typer.Option(min=0, help="Stop after so many steps, however long they take; 0: by time.")
+    ] = 0,
+    size: Annotated[str, typer.Option(help="fast, standard or accurate.")] = "standard",
+    tiles: Annotated[int, typer.Option(min=1, help="Simulated tiles to learn from.")] = 2800,
+    annotated: Annotated[
+        list[str] | None,
+        typer.Option(help="Images with masks to learn from as well: the roles of their channels, =, folder."),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Seed of the simulated tiles; 1000000 or more.")] = 1_000_000,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
 ) -> None:
     """Train a model on simulated films, from nothing; run again on the same folder it resumes."""
-    from assay.cli.training import train_on_simulated_films
+    _require_our_models()
+    from assay.cli.outlined_frames import frames_of_folders
+    from assay.cli.training import train_model
 
     refuse_inside_plate(out, "--out")
     reporter: Reporter = context.obj
-    card = train_on_simulated_films(
-        out, minutes=minutes, n_tiles=tiles, seed=seed, device=device, progress=reporter
+    card = train_model(
+        out,
+        minutes=None if steps else minutes,
+        steps=steps or None,
+        n_tiles=tiles,
+        seed=seed,
+        size=size,
+        annotated=frames_of_folders(annotated or [], reporter),
+        device=device,
+        progress=reporter,
     )
     typer.echo(f"model: {card}")
+    typer.echo(f"how it went: {out / 'pictures'}")
     typer.echo(f'to use it, in the protocol: [model] name = "{card}"')
 
 

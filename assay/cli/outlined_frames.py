@@ -9,16 +9,23 @@ from pathlib import Path
 import numpy as np
 
 from assay.brightness import measure_brightness, role_slots
+from assay.cli.outline_views import view_of
 from assay.cli.progress import Reporter
-from assay.cli.training import FIRST_TRAINING_SEED, _tiles
+from assay.cli.training import FIRST_TRAINING_SEED, simulated_frames
 from assay.errors import ImageError, ModelError
-from assay.io.annotated_images import AnnotatedImage, ReadingSettings, annotated_names, read_annotated_images
+from assay.io.annotated_images import (
+    AnnotatedImage,
+    ReadingSettings,
+    annotated_names,
+    parse_channels,
+    read_annotated_images,
+)
 from assay.io.durable import write_whole
-from assay.labels import CELL_ROLES, CHANNEL_ROLES
-from assay.report.outline_sheet import OutlinedView, outline_sheet
+from assay.labels import CELL_ROLES
+from assay.report.outline_sheet import outline_sheet
 from models.predictor import SEEN_BY
 from models.training.dataset import TrainingFrame
-from models.training.finetune import Comparison, FinetuneSettings, check_place, finetune
+from models.training.finetune import FinetuneSettings, check_place, finetune
 from models.training.held_out import AnnotatedFrame, outlined_roles
 from models.training.rescale import at_model_scale
 
@@ -48,7 +55,7 @@ def learn_from_folder(
     frames = _frames(folder, reading, progress)
     progress.begin("render simulated frames", n_simulated + _N_JUDGED)
     simulated: list[TrainingFrame] = []
-    for frame in _tiles(n_simulated + _N_JUDGED, _SIMULATED_SEED):
+    for frame in simulated_frames(n_simulated + _N_JUDGED, seed=_SIMULATED_SEED):
         simulated.append(frame)
         progress.advance()
     progress.begin("learn (percent)", 100)
@@ -74,9 +81,26 @@ def learn_from_folder(
     )
     pictures = out.with_suffix(".png")
     shown = (one for one in tuned.comparisons if outlined_roles(one.frame.frame))
-    views = [_view(comparison) for comparison in islice(shown, _SHOWN)]
+    views = [view_of(one.frame, one.before, one.after) for one in islice(shown, _SHOWN)]
     write_whole(pictures, outline_sheet(views))
     return pictures
+
+
+def frames_of_folders(said: Sequence[str], progress: Reporter) -> list[AnnotatedFrame]:
+    """Images with masks of several folders, each given as "nuclei,death=FOLDER".
+
+    Raises:
+        AssayError: One of them is not what it must be.
+    """
+    frames: list[AnnotatedFrame] = []
+    for one in said:
+        roles, is_, folder = one.partition("=")
+        if not is_:
+            raise ModelError(
+                f"--annotated {one!r}: expected the roles of the channels, =, and a folder: nuclei=my/images."
+            )
+        frames += _frames(Path(folder), ReadingSettings(channels=parse_channels(roles)), progress)
+    return frames
 
 
 def _frames(folder: Path, reading: ReadingSettings, progress: Reporter) -> list[AnnotatedFrame]:
@@ -123,20 +147,3 @@ def _frame(image: AnnotatedImage) -> AnnotatedFrame:
             "Check the pixel size, or leave the image out."
         )
     return AnnotatedFrame(name=image.name, frame=frame, group=image.group)
-
-
-def _view(comparison: Comparison) -> OutlinedView:
-    frame = comparison.frame.frame
-    present = {role: frame.present[slot] for slot, role in enumerate(CHANNEL_ROLES)}
-    roles = outlined_roles(frame)
-    # the channel in which somebody who outlined these cells saw them best
-    shown = next(channel for role in roles for channel in SEEN_BY[role] if present[channel])
-    known = frame.known if frame.known is not None else np.ones((len(CELL_ROLES), *frame.targets.shape), bool)
-    return OutlinedView(
-        name=comparison.frame.name,
-        image=frame.slots[CHANNEL_ROLES.index(shown)],
-        known=np.any([known[CELL_ROLES.index(role)] for role in roles], axis=0),
-        truth=[frame.of(role) for role in roles],
-        before=[comparison.before.of(role)[0] for role in roles],
-        after=[comparison.after.of(role)[0] for role in roles],
-    )

@@ -1,57 +1,120 @@
-"""`killassay train`: simulated frames go to `models.training` as arrays; neither knows of the other."""
+"""`killassay train`: simulated frames and annotated images go to `models.training` as arrays; neither knows of the other."""
 
-from collections.abc import Iterator
+import shlex
+import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from assay.brightness import measure_brightness, role_slots
+from assay.cli.outline_views import view_of
 from assay.cli.progress import Reporter
 from assay.errors import ModelError
-from assay.labels import ChannelRole
+from assay.io.durable import write_whole
+from assay.labels import CELL_ROLES, ChannelRole, FrameLabels
+from assay.report.outline_sheet import outline_sheet
 from assay.simulate.tiles import training_frames
+from models.network import SIZES
 from models.training.dataset import TileSource, TrainingFrame, cache_tiles
+from models.training.held_out import AnnotatedFrame
 from models.training.rescale import at_model_scale
-from models.training.train import TrainingSettings, train
+from models.training.train import PIXEL_UM, TrainingSettings, train
+from models.training.validation import Validator
 
 FIRST_TRAINING_SEED = 1_000_000
 """Films with smaller seeds are for scoring: no model ever learns from them."""
 
+ANNOTATED_SHARE = 0.12
+"""Of the training, where there are annotated images: few images, seen often."""
+
+_VALIDATION_SEED, _VALIDATION_FRAMES = 7_000_000, 16
 _TILE_UM = 208.0  # 320 px at the model's size, so that crops of 256 px differ
-_DATA = "simulated frames of killassay, seeds from {seed}"
+_SHOWN = 6
 _LICENCE = "BSD-3-Clause"
 
 
-def train_on_simulated_films(
-    out: Path, *, minutes: float, n_tiles: int, seed: int, device: str, progress: Reporter
+def train_model(
+    out: Path,
+    *,
+    minutes: float | None,
+    steps: int | None,
+    n_tiles: int,
+    seed: int,
+    size: str,
+    annotated: Sequence[AnnotatedFrame],
+    device: str,
+    progress: Reporter,
 ) -> Path:
     """Render tiles as far as they are not there yet, train on them, and write the model's card and weights.
 
+    Args:
+        out: Folder of the model; tiles, checkpoint and validation pictures lie there too.
+        minutes: Stop after so long; None for no such limit.
+        steps: Stop after so many steps; None for no such limit.
+        n_tiles: Simulated tiles to learn from.
+        seed: Of the simulated tiles.
+        size: One of `models.network.SIZES`.
+        annotated: Real images with masks, at the model's pixel size.
+        device: Where to train.
+        progress: Is told how it goes.
+
     Raises:
-        ModelError: The seed is one of those kept for scoring.
+        ModelError: The seed is one of those kept for scoring, or the size is unknown.
     """
     if seed < FIRST_TRAINING_SEED:
         raise ModelError(
             f"--seed {seed}: seeds below {FIRST_TRAINING_SEED} are kept for scoring. Give one of at least that."
         )
-    tiles = out / "tiles"
+    if size not in SIZES:
+        raise ModelError(f"--size {size!r}: expected one of {', '.join(SIZES)}.")
+    tiles, real_tiles = out / "tiles", out / "annotated-tiles"
     progress.begin("render tiles", n_tiles)
-    for _ in cache_tiles(_tiles(n_tiles, seed), tiles, prefix=f"seed{seed}_"):
+    for _ in cache_tiles(simulated_frames(n_tiles, seed=seed), tiles, prefix=f"seed{seed}_"):
         progress.advance()
+    sources = [TileSource(folder=tiles, share=1.0)]
+    if annotated:
+        list(cache_tiles((one.frame for one in annotated), real_tiles))
+        sources = [
+            TileSource(folder=tiles, share=1 - ANNOTATED_SHARE),
+            TileSource(folder=real_tiles, share=ANNOTATED_SHARE),
+        ]
     card = out / f"{out.name}.json"
-    progress.say(f"training for {minutes:g} min")
     train(
-        tiles=[TileSource(folder=tiles, share=1.0)],
+        tiles=sources,
         out=card,
-        settings=TrainingSettings(minutes=minutes, seed=seed, device=device),
-        training_data=_DATA.format(seed=seed),
+        settings=TrainingSettings(minutes=minutes, steps=steps, seed=seed, widths=SIZES[size], device=device),
+        training_data=_said(seed, annotated),
         licence=_LICENCE,
         log=progress.say,
+        validation=_validator(out / "pictures"),
+        facts={"command": shlex.join(["killassay", *sys.argv[1:]])},
     )
     return card
 
 
-def _tiles(n: int, seed: int) -> Iterator[TrainingFrame]:
+def _said(seed: int, annotated: Sequence[AnnotatedFrame]) -> str:
+    simulated = f"simulated frames of killassay, seeds from {seed}"
+    return f"{simulated}; {len(annotated)} annotated images" if annotated else simulated
+
+
+def _validator(pictures: Path) -> Validator:
+    """Scores simulated frames that are not learned from, and draws some of them."""
+    frames = list(simulated_frames(_VALIDATION_FRAMES, seed=_VALIDATION_SEED))
+
+    def draw(step: int, before: Sequence[FrameLabels], now: Sequence[FrameLabels]) -> None:
+        views = [
+            view_of(AnnotatedFrame(name=f"simulated frame {number}", frame=frame), *found)
+            for number, (frame, *found) in enumerate(zip(frames, before, now, strict=True))
+            if any(frame.of(role).any() for role in CELL_ROLES)
+        ]
+        pictures.mkdir(parents=True, exist_ok=True)
+        write_whole(pictures / f"step{step:06d}.png", outline_sheet(views[:_SHOWN]))
+
+    return Validator(frames, pixel_um=PIXEL_UM, draw=draw)
+
+
+def simulated_frames(n: int, *, seed: int) -> Iterator[TrainingFrame]:
     """Simulated frames as the network sees them: by role, on its brightness scale, at its pixel size."""
     for frame in training_frames(n, seed=seed, tile_um=_TILE_UM):
         roles: dict[ChannelRole, list[int]] = {}

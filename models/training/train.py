@@ -35,8 +35,8 @@ _LOG_EVERY, _SAVE_EVERY, _VALIDATE_EVERY = 50, 250, 500  # steps
 _WARM_UP = 100  # steps
 _CLIP_NORM = 5.0
 
-Validation = Callable[[SegmentationNet, int], str]
-"""Is shown the averaged network and the step now and then; says how good it is, in a line."""
+Validation = Callable[[SegmentationNet, int], Mapping[str, float]]
+"""Is shown the averaged network and the step now and then, and at the end; gives scores by name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,7 +105,9 @@ def train(
                 out.parent.mkdir(parents=True, exist_ok=True)
                 session.save(checkpoint)
             if validation and session.step % _VALIDATE_EVERY == 0:
-                log(f"step {session.step}: {validation(session.averaged.network, session.step)}")
+                log(session.judged(validation)[0])
+    line, scores = session.judged(validation) if validation else ("", None)
+    log(line or "not validated")
     card = ModelCard(
         name=out.stem,
         sha256="",
@@ -122,6 +124,7 @@ def train(
             "processor_minutes": round(session.processor_s() / 60, 1),
             **(facts or {}),
         },
+        scores=None if scores is None else {"validation": scores},
     )
     return save_model(session.averaged.network, out, card)
 
@@ -202,6 +205,12 @@ class Session:
             f"step {self.step}, {self.elapsed_s() / 60:.1f} min, {self.progress():.1%} done, "
             f"loss {np.mean(losses):.4f}"
         )
+
+    def judged(self, validation: Validation) -> tuple[str, Mapping[str, float]]:
+        """What the averaged network scores now, in a line and by name."""
+        scores = validation(self.averaged.network, self.step)
+        said = ", ".join(f"{name} {value:.3f}" for name, value in scores.items())
+        return f"step {self.step}: {said}", scores
 
     def save(self, path: Path) -> None:
         """Write everything that is needed to go on."""

@@ -20,6 +20,22 @@ CHANNEL_ROLES: tuple[ChannelRole, ...] = ("effector", "target", "nuclei", "death
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Doubt:
+    """One number by which a frame may be unlike those its model can be trusted on.
+
+    `about` is "wrong" (share of the cells that the model expects to be wrong), "stray" (share of the foreground
+    that is in no cell), "area_um2" (of the median cell), or "swap" (by how much larger a share of the cells the
+    model expects to be right when the two channels named in `of` change places).
+    """
+
+    about: str
+    of: str  # a cell role; for "swap" two channel roles, as "effector target"
+    value: float  # NaN where too few cells were found to say
+    least: float  # below and above is reason for doubt
+    most: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FrameLabels:
     """The cells of one frame.
 
@@ -31,6 +47,7 @@ class FrameLabels:
     targets: NDArray[np.int32]  # (Y, X), may overlap the effectors
     effector_scores: NDArray[np.float32]
     target_scores: NDArray[np.float32]
+    doubts: tuple[Doubt, ...] = ()  # what the model says of itself; nothing where it cannot
 
     def of(self, role: CellRole) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
         """Label image and scores of one role."""

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from assay.simulate.cells import make_effectors, make_targets
 from assay.simulate.film import seeded
@@ -101,3 +102,24 @@ def test_dye_and_marker_change_at_the_onset_only():
     assert after.dye[0] > 0.8 * cells.dye_level[0]
     assert after.marker[0] < 0.6
     assert before.bleb[0] > 0.9
+
+
+def test_the_chromosomes_of_a_dividing_cell_stand_in_a_plate_and_part_into_two():
+    cells = one_target()
+    cells.mitosis_min[:], cells.mitosis_end_min[:] = -60.0, 20.0
+    pictures = []
+    for time_min in (0.0, 19.0):  # long before the end of the division and one minute before
+        looks = looks_at(cells, np.arange(1), time_min)
+        canvas = paint(
+            cells,
+            looks,
+            shape_px=(240, 280),
+            pixel_um=(0.5, 0.5),
+            origin_um=(0.0, 0.0),
+            adherent=True,
+            plates=True,
+        )
+        pictures.append(canvas.nucleus > 0.4)
+    spread = np.linalg.eigvalsh(np.cov(np.argwhere(pictures[0]).T))
+    assert spread[1] > 4 * spread[0]  # of variances: more than twice as long as wide
+    assert [ndimage.label(picture, np.ones((3, 3)))[1] for picture in pictures] == [1, 2]

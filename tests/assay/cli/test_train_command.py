@@ -1,0 +1,95 @@
+"""`killassay train`: a model that says by itself what it was made of, and a line where it cannot be made."""
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+
+from assay.cli.main import _exit_code
+from models.weights import load_model
+
+Command = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def killassay(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Command:
+    """Run a command in this process: (exit code, stdout, stderr)."""
+
+    def command(*words: Any) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["killassay", *map(str, words)])
+        code = _exit_code()
+        out, err = capfd.readouterr()
+        return code, out, err
+
+    return command
+
+
+@pytest.fixture
+def few_frames(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two frames to judge by, and steps of one small crop."""
+    from models.training.train import TrainingSettings
+
+    def small(**given: Any) -> TrainingSettings:
+        return TrainingSettings(**given, batch=1, side_px=64)
+
+    monkeypatch.setattr("assay.cli.training._VALIDATION_FRAMES", 2)
+    monkeypatch.setattr("assay.cli.training.TrainingSettings", small)
+
+
+@pytest.fixture
+def nuclei(tmp_path: Path) -> Path:
+    """A folder with one image of nuclei and their outlines."""
+    folder = tmp_path / "nuclei"
+    folder.mkdir()
+    labels = np.zeros((96, 96), np.uint16)
+    labels[20:40, 20:40], labels[60:80, 50:70] = 1, 2
+    noise = np.random.default_rng(0).normal(200, 10, labels.shape)
+    tifffile.imwrite(folder / "a.tif", (noise + 900 * (labels > 0)).astype(np.uint16))
+    tifffile.imwrite(folder / "a_targets.tif", labels)
+    (folder / "index.json").write_text(json.dumps([{"name": "a", "pixel_um": 0.65}]))
+    return folder
+
+
+@pytest.mark.usefixtures("few_frames")
+def test_a_trained_model_loads_and_its_card_and_pictures_say_how_it_was_made(
+    killassay: Command, nuclei: Path, tmp_path: Path
+):
+    out = tmp_path / "mine"
+    words = ("--steps", 2, "--tiles", 2, "--size", "fast", "--annotated", f"nuclei={nuclei}")
+    code, said, err = killassay("train", "--out", out, *words)
+    assert code == 0, err
+    assert str(out / "mine.json") in said
+    card = json.loads((out / "mine.json").read_text())
+    assert card["widths"] == [32, 32, 64, 64]
+    assert (card["training"]["steps"], card["training"]["tiles"]) == (2, 3)
+    assert "1 annotated images" in card["training_data"]
+    assert set(card["scores"]["validation"]) == {"AP50 of effectors", "AP50 of targets"}
+    assert (out / "pictures" / "step000002.png").stat().st_size > 1000
+    model = load_model(out / "mine.json", device="cpu")
+    [found] = model.segment(np.zeros((1, 5, 32, 48), np.float32), present=[True] * 5, pixel_um=(0.65, 0.65))
+    assert found.targets.shape == (32, 48)
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (("--seed", 701), "--seed 701: seeds below 1000000 are kept for scoring. Give one of at least that."),
+        (("--size", "huge"), "--size 'huge': expected one of fast, standard, accurate."),
+        (
+            ("--annotated", "images"),
+            "--annotated 'images': expected the roles of the channels, =, and a folder",
+        ),
+    ],
+)
+def test_what_cannot_be_trained_is_said_before_anything_is_rendered(
+    killassay: Command, tmp_path: Path, words: tuple[Any, ...], line: str
+):
+    code, _, err = killassay("train", "--out", tmp_path / "mine", *words)
+    assert code == 2
+    assert line in err
+    assert not (tmp_path / "mine").exists()

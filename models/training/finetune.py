@@ -12,18 +12,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
+from torch import nn
 
 from assay.errors import ModelError
-from assay.labels import FrameLabels
-from models.devices import one_thread, pick_device
+from models.devices import one_thread
 from models.network import SegmentationNet
-from models.predictor import Predictor
 from models.training.dataset import TileSet, TileSource, TrainingFrame, cache_tiles
-from models.training.held_out import AnnotatedFrame, Division, HeldOutScore, divide, labels_of, score
+from models.training.held_out import AnnotatedFrame, Division, HeldOutScore, divide
 from models.training.train import PIXEL_UM, Session, TrainingSettings, batches
+from models.training.verdicts import Comparison, Judge, Verdict, forgets, ordered
 from models.weights import ZOO, ModelCard, load_network, save_model
 
 LICENCE = "of your images"
+_WAYS = (1.0, 0.75, 0.5)  # from the base to what was learned
 _FEW_CELLS = 30  # held-out cells below which before and after are told apart coarsely
 
 
@@ -34,10 +36,10 @@ class FinetuneSettings:
     minutes: float = 3.0  # of the processor, making the crops included
     steps: int | None = None  # instead of minutes: the same weights on every run
     seed: int = 0
-    batch: int = 8
+    batch: int = 4
     side_px: int = 256
-    learning_rate: float = 1.5e-3
-    simulated_share: float = 0.2  # of the crops
+    learning_rate: float = 1e-3
+    simulated_share: float = 0.25  # of the crops
     most_forgotten: float = 0.02  # loss of AP50 on simulated frames that is taken
     device: str = "auto"
     force: bool = False  # write the model even if it is worse
@@ -50,23 +52,11 @@ class FinetuneSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Comparison:
-    """What a held-out frame looked like to the model before and after."""
-
-    frame: AnnotatedFrame
-    before: FrameLabels
-    after: FrameLabels
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Finetuned:
     """A model that was written, and why."""
 
     card: ModelCard
-    before: HeldOutScore
-    after: HeldOutScore
-    simulated_before: HeldOutScore | None  # None: no simulated frames were given to judge by
-    simulated_after: HeldOutScore | None
+    verdict: Verdict
     comparisons: Sequence[Comparison]
 
 
@@ -108,35 +98,34 @@ def finetune(
     check_place(out)
     division = divide(frames, held_out)
     base_card, network = load_network(base)
-    rivals = {f"model {base_card.name!r}": network}
-    if out.exists():
-        rivals[f"the model that is in {out}"] = load_network(out)[1]
-    judge = _Judge(division.held_out, judged, settings.device)
-    before = {name: judge.held_out(rival) for name, rival in rivals.items()}
+    judge = Judge(division.held_out, judged, pixel_um=PIXEL_UM, device=settings.device)
+    rival, before = _best_so_far(base_card, network, out, judge)
     simulated_before = judge.simulated(network)
-    best = max(before, key=lambda name: _ordered(before[name].f1_50))
-    log(f"held out: {division.by}; {before[best].cells} cells")
-    log(_line("before", before[best], simulated_before))
+    log(f"held out: {division.by}; {before.cells} cells")
+    if before.cells < _FEW_CELLS:
+        log(f"only {before.cells} cells are held out: take the difference with care")
+    log(_line("before", before, simulated_before))
     session = _learned(division, mixed, deepcopy(network), settings, progress)
-    tuned = session.averaged.network
-    after, simulated_after = judge.held_out(tuned), judge.simulated(tuned)
-    log(_line("after", after, simulated_after))
-    if after.cells < _FEW_CELLS:
-        log(f"only {after.cells} cells were held out: take the difference with care")
-    worse = _why_not(before[best], after, simulated_before, simulated_after, settings, best)
-    if worse and not settings.force:
-        raise ModelError(
-            f"{out} was not written: {worse}. Outline more cells, or give --force to take it as it is."
-        )
-    card = _card(base_card, out.stem, division, session, settings, facts or {}, forced=bool(worse))
-    card = replace(card, scores=_scores(before[best], after, simulated_before, simulated_after))
-    return Finetuned(
-        card=_write(tuned, out, card),
-        before=before[best],
-        after=after,
+    tuned, way, simulated_after = _far_enough(
+        network, session.averaged.network, simulated_before, judge, settings.most_forgotten
+    )
+    verdict = Verdict(
+        rival=rival,
+        before=before,
+        after=judge.held_out(tuned),
         simulated_before=simulated_before,
         simulated_after=simulated_after,
-        comparisons=judge.comparisons(network, tuned),
+    )
+    log(_line("after", verdict.after, simulated_after))
+    why_not = verdict.why_not(most_forgotten=settings.most_forgotten)
+    if why_not and not settings.force:
+        raise ModelError(
+            f"{out} was not written: {why_not}. Outline more cells, or give --force to take it as it is."
+        )
+    outcome = {"forced": bool(why_not), "share_of_the_way": way, **(facts or {})}
+    card = replace(_card(base_card, out.stem, division, session, settings, outcome), scores=verdict.as_json())
+    return Finetuned(
+        card=_write(tuned, out, card), verdict=verdict, comparisons=judge.comparisons(network, tuned)
     )
 
 
@@ -154,6 +143,18 @@ def check_place(out: Path) -> None:
         )
     if out.exists() or out.with_suffix(".safetensors").exists():
         load_network(out)  # says so if it is no model: nothing else is overwritten
+
+
+def _best_so_far(
+    base_card: ModelCard, network: SegmentationNet, out: Path, judge: Judge
+) -> tuple[str, HeldOutScore]:
+    """The model to beat, in words, and its score: the base, or the one that would be replaced."""
+    rival, best = f"model {base_card.name!r}", judge.held_out(network)
+    if out.exists():
+        there = judge.held_out(load_network(out)[1])
+        if ordered(there.f1_50) > ordered(best.f1_50):
+            rival, best = f"the model that is in {out}", there
+    return rival, best
 
 
 def _learned(
@@ -190,7 +191,16 @@ def _learned(
 
 
 class _Tuning(Session):
-    """A session whose minutes are the processor's."""
+    """A session whose minutes are the processor's, and whose normalisations stay as they are.
+
+    Their means belong to thousands of frames; those of a few images, mixed with simulated ones, fit neither, and
+    cost most of what is forgotten.
+    """
+
+    def __init__(self, network: SegmentationNet, settings: TrainingSettings) -> None:
+        super().__init__(network, settings)
+        self._norms = [module for module in self.network.modules() if isinstance(module, nn.BatchNorm2d)]
+        self.network.register_forward_pre_hook(self._keep_norms)
 
     def progress(self) -> float:
         """Share of the steps or of the processor's minutes that is done."""
@@ -198,73 +208,55 @@ class _Tuning(Session):
             return self.step / self.settings.steps
         return self.processor_s() / 60 / (self.settings.minutes or 1.0)
 
-
-class _Judge:
-    """Scores networks on the held-out and on the simulated frames."""
-
-    def __init__(
-        self, frames: Sequence[AnnotatedFrame], simulated: Sequence[TrainingFrame], device: str
-    ) -> None:
-        self._frames = frames
-        self._simulated = [AnnotatedFrame(name=str(n), frame=frame) for n, frame in enumerate(simulated)]
-        self._device = pick_device(device)
-
-    def held_out(self, network: SegmentationNet) -> HeldOutScore:
-        return score(self._segmenter(network), self._frames, pixel_um=PIXEL_UM)
-
-    def simulated(self, network: SegmentationNet) -> HeldOutScore | None:
-        if not self._simulated:
-            return None
-        return score(self._segmenter(network), self._simulated, pixel_um=PIXEL_UM)
-
-    def comparisons(self, before: SegmentationNet, after: SegmentationNet) -> list[Comparison]:
-        first, second = self._segmenter(before), self._segmenter(after)
-        return [
-            Comparison(
-                frame=one,
-                before=labels_of(first, one.frame, pixel_um=PIXEL_UM),
-                after=labels_of(second, one.frame, pixel_um=PIXEL_UM),
-            )
-            for one in self._frames
-        ]
-
-    def _segmenter(self, network: SegmentationNet) -> Predictor:
-        return Predictor(
-            deepcopy(network), name="", sha256="", pixel_um=PIXEL_UM, device=self._device
-        )  # a copy: the predictor folds the normalisations away
+    def _keep_norms(self, network: nn.Module, inputs: object) -> None:
+        for norm in self._norms:
+            norm.eval()
 
 
-def _ordered(figure: float) -> float:
-    return -1.0 if np.isnan(figure) else figure
+def _far_enough(
+    base: SegmentationNet,
+    tuned: SegmentationNet,
+    simulated_before: HeldOutScore | None,
+    judge: Judge,
+    most_forgotten: float,
+) -> tuple[SegmentationNet, float, HeldOutScore | None]:
+    """Go all the way from the base to the tuned weights, or only as far as hardly anything is forgotten.
+
+    Judged on simulated frames alone: what is held out has no say, else it would be learned from after all. Where
+    even half of the way forgets too much it is the whole way, to be refused.
+
+    Source: Wortsman 2022, arXiv:2109.01903.
+
+    Returns:
+        The network, its share of the way, and how well it does on simulated frames.
+    """
+    whole = judge.simulated(tuned)
+    for way in _WAYS:
+        moved = tuned if way == 1 else _between(base, tuned, way)
+        figure = whole if way == 1 else judge.simulated(moved)
+        if not (
+            simulated_before and figure and forgets(simulated_before, figure, most_forgotten=most_forgotten)
+        ):
+            return moved, way, figure
+    return tuned, 1.0, whole
+
+
+def _between(base: SegmentationNet, tuned: SegmentationNet, way: float) -> SegmentationNet:
+    """A network whose weights lie on the straight way from the base to the tuned ones."""
+    between = deepcopy(tuned)
+    start, end = base.state_dict(), tuned.state_dict()
+    between.load_state_dict(
+        {
+            name: torch.lerp(start[name].to(value.device), value, way) if value.is_floating_point() else value
+            for name, value in end.items()
+        }
+    )
+    return between
 
 
 def _line(when: str, held_out: HeldOutScore, simulated: HeldOutScore | None) -> str:
     text = f"{when}: held-out F1 {held_out.f1_50:.3f}, AP50 {held_out.ap50:.3f}, AP75 {held_out.ap75:.3f}"
     return text if simulated is None else f"{text}; simulated frames AP50 {simulated.ap50:.3f}"
-
-
-def _why_not(
-    before: HeldOutScore,
-    after: HeldOutScore,
-    simulated_before: HeldOutScore | None,
-    simulated_after: HeldOutScore | None,
-    settings: FinetuneSettings,
-    rival: str,
-) -> str:
-    """Why a model is not better; empty where it is."""
-    if not _ordered(after.f1_50) > _ordered(before.f1_50):
-        return (
-            f"on {after.cells} held-out cells it finds no more than {rival} (F1 at IoU 0.5 is {after.f1_50:.3f}, was "
-            f"{before.f1_50:.3f})"
-        )
-    if simulated_before and simulated_after:
-        forgotten = simulated_before.ap50 - simulated_after.ap50
-        if forgotten > settings.most_forgotten:
-            return (
-                f"it forgets what the model it began from knew (AP50 on simulated frames is {simulated_after.ap50:.3f}, was "
-                f"{simulated_before.ap50:.3f}; at most {settings.most_forgotten:g} may be lost)"
-            )
-    return ""
 
 
 def _card(
@@ -273,9 +265,7 @@ def _card(
     division: Division,
     session: Session,
     settings: FinetuneSettings,
-    facts: Mapping[str, Any],
-    *,
-    forced: bool,
+    outcome: Mapping[str, Any],
 ) -> ModelCard:
     learned = [one.name for one in division.learned]
     return replace(
@@ -289,25 +279,12 @@ def _card(
             "base_sha256": base.sha256,
             "images": learned,
             "held_out": division.by,
-            "forced": forced,
             "steps": session.step,
             "processor_minutes": round(session.processor_s() / 60, 2),
             "settings": {key: value for key, value in asdict(settings).items() if value is not None},
-            **facts,
+            **outcome,
         },
     )
-
-
-def _scores(
-    before: HeldOutScore,
-    after: HeldOutScore,
-    simulated_before: HeldOutScore | None,
-    simulated_after: HeldOutScore | None,
-) -> dict[str, Any]:
-    scores: dict[str, Any] = {"held_out": {"before": asdict(before), "after": asdict(after)}}
-    if simulated_before and simulated_after:
-        scores["simulated"] = {"before": asdict(simulated_before), "after": asdict(simulated_after)}
-    return scores
 
 
 def _write(network: SegmentationNet, out: Path, card: ModelCard) -> ModelCard:

@@ -4,15 +4,16 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from assay.errors import ModelError
-from models.training import finetune as room
+from models.training import verdicts as room
 from models.training.dataset import TrainingFrame
 from models.training.finetune import FinetuneSettings, finetune
 from models.training.held_out import AnnotatedFrame, HeldOutScore
 from models.training.initial import fresh_network
 from models.training.train import PIXEL_UM, architecture_of
-from models.weights import ZOO, ModelCard, load_model, read_card, save_model
+from models.weights import ZOO, ModelCard, load_model, load_network, read_card, save_model
 
 SETTINGS = FinetuneSettings(steps=2, batch=2, side_px=32, device="cpu", seed=3)
 
@@ -76,15 +77,15 @@ def tuned(base, out, *, mixed=2, judged=0, settings=SETTINGS, log=lambda line: N
 def test_boxes_are_learned_and_the_card_tells_how(base, tmp_path, monkeypatch):
     monkeypatch.setattr("models.training.train._WARM_UP", 5)
     out = tmp_path / "mine" / "boxes.json"
-    settings = replace(SETTINGS, steps=150, learning_rate=5e-3)
+    settings = replace(SETTINGS, steps=100, learning_rate=1e-2)
     result = tuned(base, out, settings=settings)
-    assert result.after.f1_50 > result.before.f1_50 or np.isnan(result.before.f1_50)
+    assert result.verdict.after.f1_50 > 0
     card = read_card(out)
     assert (card.name, card.licence) == ("boxes", "of your images")
     assert card.training_data.startswith("nothing; then 4 outlined images: image")
     assert card.training["base_sha256"] == read_card(base).sha256
     assert card.training["command"] == "killassay finetune images"
-    assert card.scores["held_out"]["after"]["f1_50"] == result.after.f1_50
+    assert card.scores["held_out"]["after"]["f1_50"] == result.verdict.after.f1_50
     assert len(result.comparisons) == 1
     model = load_model(out, device="cpu", precision="fp32")
     held_out = result.comparisons[0].frame
@@ -129,11 +130,32 @@ def test_a_model_that_is_no_better_is_not_written(base, tmp_path, scores):
 
 
 def test_a_model_that_forgets_is_not_written(base, tmp_path, scores):
-    scores(0.5, 0.90, 0.8, 0.87)  # held out, simulated; before and after
+    scores(
+        0.5, 0.90, 0.87, 0.87, 0.87, 0.8
+    )  # held out and simulated before; simulated, thrice; held out after
     with pytest.raises(ModelError, match=r"it forgets .*is 0\.870, was 0\.900; at most 0\.02 may be lost"):
         tuned(base, tmp_path / "m.json", judged=1)
-    scores(0.5, 0.90, 0.8, 0.89)
+    scores(0.5, 0.90, 0.89, 0.8)
     assert tuned(base, tmp_path / "m.json", judged=1).card.training["forced"] is False
+
+
+def test_weights_go_only_as_far_as_hardly_anything_is_forgotten(base, tmp_path, scores):
+    scores(0.5, 0.90, 0.80, 0.85, 0.885, 0.8)  # the whole way, three quarters and half of it; held out after
+    result = tuned(base, tmp_path / "half.json", judged=1)
+    assert result.card.training["share_of_the_way"] == 0.5
+    scores(0.5, 0.90, 0.90, 0.8)
+    tuned(base, tmp_path / "whole.json", judged=1)
+    start, half, end = (load_network(tmp_path / f"{name}.json")[1] for name in ("base", "half", "whole"))
+    assert torch.allclose(half.head.weight, (start.head.weight + end.head.weight) / 2, atol=1e-7)
+    assert not torch.equal(half.head.weight, end.head.weight)
+
+
+def test_normalisations_stay_those_of_the_base(base, tmp_path, scores):
+    scores(0.1, 0.2)
+    tuned(base, tmp_path / "m.json")
+    before, after = (load_network(tmp_path / f"{name}.json")[1].encoder[0].norm1 for name in ("base", "m"))
+    assert torch.equal(before.running_mean, after.running_mean)
+    assert torch.equal(before.running_var, after.running_var)
 
 
 def test_force_takes_a_worse_model_and_says_so_in_the_card(base, tmp_path, scores):

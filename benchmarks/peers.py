@@ -102,7 +102,7 @@ def contest(scene: Path, given: argparse.Namespace) -> dict[str, Any]:
         commands["StarDist"] = [python, "-m", "benchmarks.peer_stardist", "serve", str(scene)]
         commands["Cellpose 3"] = [python, "-m", "benchmarks.peer_cellpose", str(scene)]
     rounds = {"killassay": given.rounds, "StarDist": given.rounds, "Cellpose 3": given.cellpose_rounds}
-    programs = {name: Program(name, command) for name, command in commands.items()}
+    programs = {name: Program(name, command) for name, command in commands.items() if rounds[name]}
     try:
         for program in programs.values():
             program.warm()
@@ -244,7 +244,7 @@ def _arguments() -> argparse.Namespace:
         "--widths", nargs="?", default=(), type=lambda text: (text,), help="e.g. 32,64,128,256"
     )
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--cellpose-rounds", type=int, default=1)
+    parser.add_argument("--cellpose-rounds", type=int, default=1, help="0 leaves it out")
     parser.add_argument("--side", type=int, default=SIDE_PX)
     parser.add_argument("--json", type=Path)
     parser.add_argument("--markdown", type=Path)

@@ -161,7 +161,8 @@ def finetuned_page(figures: Mapping[str, Any]) -> str:
     settings = figures["settings"]
     lines = [
         f"`{settings['set']}`, model {settings['model']}, {settings['minutes']:g} processor minutes a fold, "
-        f"{len(folds)} of {settings['n_folds']} folds done.",
+        f"{len(folds)} of {settings['n_folds']} folds done. The model's card says what it learned from before: "
+        f"{settings['learned_from']}.",
         "",
         markdown_table(head, rows),
         "",

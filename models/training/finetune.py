@@ -272,6 +272,7 @@ def _card(
         base,
         name=name,
         sha256="",
+        confidence=None,  # the base's was fitted to other weights, and to other images
         training_data=f"{base.training_data}; then {len(learned)} outlined images: {', '.join(learned)}",
         licence=LICENCE,
         training={

@@ -205,3 +205,8 @@ def test_impossible_settings_are_refused():
         FinetuneSettings(minutes=0)
     with pytest.raises(ModelError, match="simulated_share is 1, expected 0 to less than 1"):
         FinetuneSettings(simulated_share=1.0)
+
+
+def test_the_confidence_of_the_base_is_not_taken_for_that_of_other_weights(base, tmp_path, scores):
+    scores(0.1, 0.2)
+    assert tuned(base, tmp_path / "m.json").card.confidence is None

@@ -3,6 +3,7 @@
 Knows pixel sizes, tiles and batches, and sees to it that none of them changes a frame's labels.
 """
 
+import hashlib
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -11,24 +12,37 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from assay.errors import DeviceError, ImageError, ShapeError
-from assay.labels import CELL_ROLES, CHANNEL_ROLES, CellRole, ChannelRole, FrameLabels
+from assay.errors import ImageError, ShapeError
+from assay.labels import CELL_ROLES, CHANNEL_ROLES, CellRole, ChannelRole, Doubt, FrameLabels
+from models.confidence import Confidence
 from models.decode import SETTINGS, DecodeSettings, decode, product_scores
+from models.decode_rules import logit
 from models.decode_torch import averaged
-from models.devices import dtype_of, numerics_class, pick_precision
+from models.devices import (
+    chosen_text,
+    device_name,
+    dtype_of,
+    exact_repeats,
+    numerics_class,
+    pick_device,
+    pick_precision,
+)
+from models.doubts import FoundCells, frame_doubts, swap_doubt, swapped, swaps_of
 from models.network import (
     FOREGROUND,
-    HALO_PX,
     MAPS_PER_ROLE,
     OFFSET_UNIT_PX,
     OFFSET_Y,
     STRIDE,
     SegmentationNet,
 )
-from models.tiling import Span, padded_length, windows
+from models.tiling import padded_length
+from models.windowed import WindowedNetwork, is_out_of_memory, out_of_memory
 
 DECODE_VERSION = "1"  # raise it when labels change though the weights do not
 SAME_SCALE = 0.03  # pixel sizes this near the model's own are left as they are
+_LOOKED_AT_UM = 500.0  # a side of the part that is looked at for swapped channels
+LARGEST_PX = 8192 * 8192  # of a frame, on its own grid and on the network's
 SEEN_BY: Mapping[CellRole, tuple[ChannelRole, ...]] = {
     "effector": ("effector", "brightfield"),
     "target": ("target", "nuclei", "brightfield"),
@@ -44,11 +58,13 @@ class Predictor:
         name: Of the model, for the record.
         sha256: Of its weights.
         pixel_um: Pixel size that the network was trained at.
-        device: Where it runs.
+        device: Where it runs: a torch device, or a name for `pick_device`.
         precision: `auto`, `fp32` or `bf16`.
-        batch: Windows per pass through the network; changes speed and memory, never labels.
+        batch: Windows per pass through the network, None for what suits the device; changes speed and memory,
+            never labels.
         tile_px: Longest side of a window at the network's own pixel size.
         settings: How maps become cells, per role.
+        confidence: Makes scores probabilities; without, a score only orders cells, and nothing is doubted.
     """
 
     def __init__(
@@ -58,21 +74,29 @@ class Predictor:
         name: str,
         sha256: str,
         pixel_um: float,
-        device: torch.device,
+        device: torch.device | str,
         precision: str = "auto",
-        batch: int = 1,
+        batch: int | None = None,
         tile_px: int = 2048,
         settings: Mapping[CellRole, DecodeSettings] = SETTINGS,
+        confidence: Confidence | None = None,
     ) -> None:
-        self._precision = pick_precision(precision, device)
+        self._device = pick_device(device) if isinstance(device, str) else device
+        self._precision = pick_precision(precision, self._device)
+        self._asked = (str(device), precision)
         self._dtype = dtype_of(self._precision)
-        self._network = network.to(device).for_inference(self._dtype)
-        self._device = device
+        self._network = network.to(self._device).for_inference(self._dtype)
         self._name, self._sha256 = name, sha256
         self._pixel_um = pixel_um
-        self._batch = max(1, batch)
-        self._tile_px = tile_px
         self._settings = dict(settings)
+        self._confidence = confidence
+        self._windowed = WindowedNetwork(
+            self._forward,
+            maps=network.architecture.maps,
+            device=self._device,
+            batch=batch,
+            tile_px=tile_px,
+        )
 
     @property
     def identity(self) -> Mapping[str, str]:
@@ -80,9 +104,24 @@ class Predictor:
         return {
             "model": self._name,
             "sha256": self._sha256,
+            "pixel_um": f"{self._pixel_um:g}",
             "decode": DECODE_VERSION,
+            "settings": hashlib.sha256(repr(sorted(self._settings.items())).encode()).hexdigest()[:12],
+            "confidence": self._confidence.identity if self._confidence else "none",
             "precision": self._precision,
+            "device": self._device.type,
             "numerics": numerics_class(self._device, self._precision),
+        }
+
+    @property
+    def runtime(self) -> Mapping[str, str]:
+        """On what it runs, for the record; nothing that other labels would follow from."""
+        return {
+            "runtime": f"torch {torch.__version__}",
+            "device": str(self._device),
+            "device_name": device_name(self._device),
+            "precision": self._precision,
+            "chosen": chosen_text(*self._asked, self._device, self._precision),
         }
 
     def segment(
@@ -107,73 +146,118 @@ class Predictor:
             ImageError: A present slot holds values that are no numbers.
             DeviceError: The device ran out of memory.
         """
+        shape = (images.shape[-2], images.shape[-1])
+        return [
+            self._frame_labels(found, present, shape, pixel_um)
+            for found in self._found(images, present, pixel_um)
+        ]
+
+    def found(
+        self, image: NDArray[np.float32], *, present: Sequence[bool], pixel_um: tuple[float, float]
+    ) -> dict[CellRole, FoundCells]:
+        """The cells of one (R, Y, X) frame with all that is known of them; roles that no channel shows lack."""
+        [found] = self._found(image[None], present, pixel_um)
+        return found
+
+    def swap_doubts(
+        self, image: NDArray[np.float32], *, present: Sequence[bool], pixel_um: tuple[float, float]
+    ) -> tuple[Doubt, ...]:
+        """Whether an (R, Y, X) frame looks clearly better with two of its channels exchanged.
+
+        Only the middle of a large frame is looked at. Nothing without a calibrated confidence.
+        """
+        if self._confidence is None:
+            return ()
+        part = image[:, *(_middle(side, size) for side, size in zip(image.shape[1:], pixel_um, strict=True))]
+        given = self._all_scores(part, present, pixel_um)
+        return tuple(
+            swap_doubt(swap, given, self._all_scores(swapped(part, swap), present, pixel_um))
+            for swap in swaps_of(present)
+        )
+
+    def _all_scores(
+        self, image: NDArray[np.float32], present: Sequence[bool], pixel_um: tuple[float, float]
+    ) -> list[NDArray[np.float32]]:
+        [labels] = self.segment(image[None], present=present, pixel_um=pixel_um)
+        return [labels.effector_scores, labels.target_scores]
+
+    def _found(
+        self, images: NDArray[np.float32], present: Sequence[bool], pixel_um: tuple[float, float]
+    ) -> list[dict[CellRole, FoundCells]]:
         _check(images, present)
         if not len(images):
             return []
         shape = (images.shape[2], images.shape[3])
+        size = self._windowed.batch_of(self._padded_shape(shape, pixel_um))
+        batches = [images[start : start + size] for start in range(0, len(images), size)]
         found = []
-        for start in range(0, len(images), self._batch):  # no more frames' maps at once than a batch needs
-            some = images[start : start + self._batch]
-            planes = _stacked([self._planes(frame, present, pixel_um) for frame in some])
-            for maps in self._maps(planes):
-                back = self._frame_maps(maps, shape, pixel_um)
-                found.append(self._labels(back, present, shape, pixel_um))
+        try:
+            planes = self._planes(batches[0], present, pixel_um)
+            for batch_after in (*batches[1:], None):
+                of_batch = self._windowed(planes)  # on a GPU this returns before it is computed,
+                if batch_after is not None:  # and the next batch is brought there meanwhile
+                    planes = self._planes(batch_after, present, pixel_um)
+                for maps in of_batch:
+                    back = self._frame_maps(maps, shape, pixel_um)
+                    found.append(self._cells(back, present, shape, pixel_um))
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+            what = f"frames of {shape[0]} x {shape[1]} pixels"
+            raise out_of_memory(self._device, what) from None
         return found
 
     def maps(self, image: NDArray[np.float32], *, present: Sequence[bool]) -> NDArray[np.float32]:
         """The raw maps of one (R, Y, X) frame at the network's own pixel size, to look at or to score."""
         own = (self._pixel_um, self._pixel_um)
         _check(image[None], present)
-        planes = self._planes(image, present, own)
-        maps = self._maps(planes[None])[0]
-        return maps[:, : image.shape[1], : image.shape[2]].numpy()
+        maps = self._windowed(self._planes(image[None], present, own))[0]
+        return maps[:, : image.shape[1], : image.shape[2]].cpu().numpy()
 
+    @torch.inference_mode()
     def _planes(
-        self, frame: NDArray[np.float32], present: Sequence[bool], pixel_um: tuple[float, float]
+        self, frames: NDArray[np.float32], present: Sequence[bool], pixel_um: tuple[float, float]
     ) -> Tensor:
-        """(R, Y, X) frame -> (2R, Y', X') at the network's pixel size, padded to its stride."""
-        slots = np.flatnonzero(present)
-        image = torch.from_numpy(np.ascontiguousarray(frame[slots], dtype=np.float32))
-        image = resized(image, self._own_shape(frame.shape[1:], pixel_um), smooth=True)
-        height, width = (padded_length(side, stride=STRIDE) for side in image.shape[1:])
-        planes = torch.zeros((2 * len(present), height, width))
-        planes[slots, : image.shape[1], : image.shape[2]] = image
-        planes[len(present) + slots] = 1
+        """(N, R, Y, X) frames -> (N, 2R, Y', X') on the device, at the network's pixel size and stride."""
+        slots = np.flatnonzero(present).tolist()
+        own_shape = self._own_shape((frames.shape[2], frames.shape[3]), pixel_um)
+        padded = self._padded_shape((frames.shape[2], frames.shape[3]), pixel_um)
+        planes = torch.zeros((len(frames), 2 * len(present), *padded), dtype=self._dtype, device=self._device)
+        for frame, of_frame in zip(frames, planes, strict=True):
+            for slot in slots:
+                image = torch.from_numpy(np.ascontiguousarray(frame[slot], dtype=np.float32))
+                _require_numbers(image, CHANNEL_ROLES[slot])
+                if self._device.type == "cuda":
+                    image = image.pin_memory().to(self._device, non_blocking=True)
+                of_frame[slot, : own_shape[0], : own_shape[1]] = resized(image[None], own_shape, smooth=True)[
+                    0
+                ]
+                of_frame[len(present) + slot] = 1
         return planes
 
-    def _own_shape(self, shape: tuple[int, ...], pixel_um: tuple[float, float]) -> tuple[int, int]:
-        scales = [size / self._pixel_um for size in pixel_um]
-        if all(abs(scale - 1) <= SAME_SCALE for scale in scales):
-            return shape[0], shape[1]
-        y, x = (max(1, round(side * scale)) for side, scale in zip(shape, scales, strict=True))
+    def _padded_shape(self, shape: tuple[int, int], pixel_um: tuple[float, float]) -> tuple[int, int]:
+        y, x = (padded_length(side, stride=STRIDE) for side in self._own_shape(shape, pixel_um))
         return y, x
 
-    def _maps(self, planes: Tensor) -> Tensor:
-        """(N, 2R, Y, X) -> (N, maps, Y, X), window by window, so many at a time as the batch allows."""
-        grid = list(
-            windows((planes.shape[2], planes.shape[3]), tile_px=self._tile_px, halo_px=HALO_PX, stride=STRIDE)
-        )
-        if len(grid) == 1 and len(planes) <= self._batch:
-            return self._forward(planes)
-        jobs = [(frame, *window) for frame in range(len(planes)) for window in grid]
-        out = torch.empty((len(planes), self._network.architecture.maps, *planes.shape[2:]))
-        for start in range(0, len(jobs), self._batch):
-            some = jobs[start : start + self._batch]
-            maps = self._forward(_stacked([planes[n, :, _all(y), _all(x)] for n, y, x in some]))
-            for one, (n, y, x) in zip(maps, some, strict=True):
-                out[n, :, y.keep_start : y.keep_stop, x.keep_start : x.keep_stop] = one[:, y.kept, x.kept]
-        return out
+    def _own_shape(self, shape: tuple[int, int], pixel_um: tuple[float, float]) -> tuple[int, int]:
+        scales = [size / self._pixel_um for size in pixel_um]
+        if all(abs(scale - 1) <= SAME_SCALE for scale in scales):
+            own = shape
+        else:
+            own = (max(1, round(shape[0] * scales[0])), max(1, round(shape[1] * scales[1])))
+        if max(shape[0] * shape[1], own[0] * own[1]) > LARGEST_PX:
+            raise ImageError(
+                f"a frame of {shape[0]} x {shape[1]} pixels of {pixel_um[0]:g} x {pixel_um[1]:g} um is too large: "
+                f"at the model's {self._pixel_um:g} um it has {own[0]} x {own[1]}, expected at most "
+                f"{LARGEST_PX} on either grid (8192 x 8192). Check the pixel size, or cut the image into fields."
+            )
+        return own
 
     @torch.inference_mode()
     def _forward(self, planes: Tensor) -> Tensor:
-        try:
-            moved = planes.to(self._device, self._dtype).contiguous(memory_format=torch.channels_last)
-            maps: Tensor = self._network(moved).float().cpu()
-        except torch.OutOfMemoryError:
-            raise DeviceError(
-                f"device {self._device} ran out of memory on {len(planes)} windows of {tuple(planes.shape[2:])} "
-                "pixels. Let other programs leave it, or run with `--device cpu`; what is done is kept."
-            ) from None
+        """Windows through the network; maps in fp32, on the device."""
+        with exact_repeats(self._device, self._precision):
+            maps: Tensor = self._network(planes.to(self._dtype)).float()
         return maps
 
     def _frame_maps(self, maps: Tensor, shape: tuple[int, int], pixel_um: tuple[float, float]) -> Tensor:
@@ -189,40 +273,67 @@ class Predictor:
             of_back[OFFSET_Y:] = resized(of_role[OFFSET_Y:], shape, smooth=False)
         return back.flatten(0, 1)
 
-    def _labels(
+    def _cells(
         self, maps: Tensor, present: Sequence[bool], shape: tuple[int, int], pixel_um: tuple[float, float]
-    ) -> FrameLabels:
-        """Cells of both roles, from maps on the frame's grid."""
+    ) -> dict[CellRole, FoundCells]:
+        """Cells of the roles that a channel shows, from maps on the frame's grid."""
         shown = {role for role, there in zip(CHANNEL_ROLES, present, strict=True) if there}
         own_shape = self._own_shape(shape, pixel_um)
         unit_y, unit_x = (OFFSET_UNIT_PX * of / own for of, own in zip(shape, own_shape, strict=True))
-        labels, scores = [], []
+        found: dict[CellRole, FoundCells] = {}
         for number, role in enumerate(CELL_ROLES):
             if shown.isdisjoint(SEEN_BY[role]):
-                labels.append(np.zeros(shape, dtype=np.int32))
-                scores.append(np.zeros(0, dtype=np.float32))
                 continue
+            settings = self._settings[role]
+            of_role = maps[number * MAPS_PER_ROLE : (number + 1) * MAPS_PER_ROLE]
             cells = decode(
-                maps[number * MAPS_PER_ROLE : (number + 1) * MAPS_PER_ROLE],
+                of_role,
                 other_foreground=maps[(1 - number) * MAPS_PER_ROLE + FOREGROUND],
                 pixel_um=pixel_um,
-                settings=self._settings[role],
+                settings=settings,
                 smooth=own_shape == shape,
                 offset_unit_px=(unit_y, unit_x),
             )
-            labels.append(cells.labels)
-            scores.append(product_scores(cells.features, self._settings[role]))
+            foreground = of_role[FOREGROUND] > float(logit(settings.min_foreground))
+            found[role] = FoundCells(cells=cells, foreground_px=int(foreground.sum()))
+        return found
+
+    def _frame_labels(
+        self,
+        found: Mapping[CellRole, FoundCells],
+        present: Sequence[bool],
+        shape: tuple[int, int],
+        pixel_um: tuple[float, float],
+    ) -> FrameLabels:
+        nothing = np.zeros(0, dtype=np.float32)
+        scores: dict[CellRole, NDArray[np.float32]] = dict.fromkeys(CELL_ROLES, nothing)
+        labels = {role: np.zeros(shape, dtype=np.int32) for role in CELL_ROLES if role not in found}
+        for role, of_role in found.items():
+            features = of_role.cells.features
+            labels[role] = of_role.cells.labels
+            scores[role] = (
+                product_scores(features, self._settings[role])
+                if self._confidence is None
+                else self._confidence.scores(
+                    features, role=role, present=present, shape=shape, pixel_um=pixel_um
+                )
+            )
         return FrameLabels(
-            effectors=labels[0], targets=labels[1], effector_scores=scores[0], target_scores=scores[1]
+            effectors=labels["effector"],
+            targets=labels["target"],
+            effector_scores=scores["effector"],
+            target_scores=scores["target"],
+            doubts=()
+            if self._confidence is None
+            else frame_doubts(found, scores, present=present, confidence=self._confidence),
         )
 
 
-def _stacked(tensors: list[Tensor]) -> Tensor:
-    return tensors[0][None] if len(tensors) == 1 else torch.stack(tensors)
-
-
-def _all(span: Span) -> slice:
-    return slice(span.start, span.stop)
+def _middle(length: int, pixel_um: float) -> slice:
+    """The middle of a side, at most `_LOOKED_AT_UM` of it."""
+    kept = min(length, max(1, round(_LOOKED_AT_UM / pixel_um)))
+    start = (length - kept) // 2
+    return slice(start, start + kept)
 
 
 def resized(image: Tensor, shape: tuple[int, int], *, smooth: bool) -> Tensor:
@@ -241,9 +352,12 @@ def _check(images: NDArray[np.float32], present: Sequence[bool]) -> None:
             f"frames to segment are {images.shape} with {len(present)} presence flags, expected "
             f"(frames, {slots}, y, x) and {slots} flags: one slot per role of {', '.join(CHANNEL_ROLES)}."
         )
-    for slot in np.flatnonzero(present):
-        if not np.isfinite(images[:, slot]).all():
-            raise ImageError(
-                f"the {CHANNEL_ROLES[slot]} channel holds values that are no numbers (NaN or infinite); "
-                "expected finite ones. Mend the image, or leave the frame out."
-            )
+
+
+def _require_numbers(image: Tensor, role: ChannelRole) -> None:
+    """Refuse NaN and infinity; their sum would not be finite, and a sum is much faster than a look at each."""
+    if not bool(image.sum().isfinite()) and not bool(image.isfinite().all()):
+        raise ImageError(
+            f"the {role} channel holds values that are no numbers (NaN or infinite); "
+            "expected finite ones. Mend the image, or leave the frame out."
+        )

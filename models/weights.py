@@ -18,13 +18,16 @@ from safetensors.torch import save as save_tensors
 
 from assay.errors import ModelError
 from assay.labels import CELL_ROLES, CHANNEL_ROLES
-from models.devices import pick_device
+from models.confidence import Confidence, read_confidence
+from models.devices import keep_freed_memory, pick_device
 from models.network import Architecture, SegmentationNet
 from models.predictor import Predictor
 
 ZOO = Path(__file__).parent / "zoo"
 FORMAT = 1
 ARCHITECTURE = "residual-unet-s2d"
+_PICKLES = (".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".bin")
+_PICKLE_BEGINS = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")  # torch's are zip files
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +44,7 @@ class ModelCard:
     licence: str = ""
     training: Mapping[str, Any] | None = None  # command, seed, steps: what made it
     scores: Mapping[str, Any] | None = None
+    confidence: Confidence | None = None  # without, a cell's score is no probability
 
     @property
     def architecture(self) -> Architecture:
@@ -55,14 +59,25 @@ def list_models() -> list[ModelCard]:
     return [read_card(path) for path in sorted(ZOO.glob("*.json"))]
 
 
+def card_of(name_or_path: str | Path) -> ModelCard:
+    """The card of a model that comes with killassay, or of any by its path.
+
+    Raises:
+        ModelError: As for `read_card`.
+    """
+    return read_card(_card_path(name_or_path))
+
+
 def load_model(
     name_or_path: str | Path,
     *,
     device: str = "auto",
     precision: str = "auto",
-    batch: int = 1,
+    batch: int | None = None,
 ) -> Predictor:
     """Load a model that comes with killassay by name, or any by the path of its card or weights.
+
+    On a CPU with glibc the process keeps freed memory from here on (`keep_freed_memory`): it halves the time.
 
     Raises:
         ModelError: There is no such model, or its files are missing, broken, or do not fit each other.
@@ -70,14 +85,17 @@ def load_model(
     """
     where = pick_device(device)
     card, network = load_network(name_or_path)
+    if where.type == "cpu":
+        keep_freed_memory()
     return Predictor(
         network,
         name=card.name,
         sha256=card.sha256,
         pixel_um=card.pixel_um,
-        device=where,
+        device=device,
         precision=precision,
         batch=batch,
+        confidence=card.confidence,
     )
 
 
@@ -104,8 +122,18 @@ def load_network(name_or_path: str | Path) -> tuple[ModelCard, SegmentationNet]:
             f"{list(card.widths)}); {len(wrong)} tensors differ, first {wrong[0]!r}. "
             "Card and weights are of two models: take both from one place."
         )
+    _require_numbers(weights_path, tensors)
     network.load_state_dict(tensors)
     return card, network
+
+
+def _require_numbers(path: Path, tensors: Mapping[str, torch.Tensor]) -> None:
+    broken = sorted(key for key, value in tensors.items() if not bool(value.isfinite().all()))
+    if broken:
+        raise ModelError(
+            f"{path}: {len(broken)} of {len(tensors)} weight tensors hold NaN or infinity, first {broken[0]!r}: its "
+            "training went astray. Train it anew, or take an earlier state of it."
+        )
 
 
 def save_model(network: SegmentationNet, card_path: Path, card: ModelCard) -> ModelCard:
@@ -115,8 +143,13 @@ def save_model(network: SegmentationNet, card_path: Path, card: ModelCard) -> Mo
     sealed = _replaced(card, sha256=hashlib.sha256(content).hexdigest())
     card_path.parent.mkdir(parents=True, exist_ok=True)
     card_path.with_suffix(".safetensors").write_bytes(content)
-    card_path.write_text(json.dumps(_as_json(sealed), indent=2) + "\n", encoding="utf-8")
+    write_card(card_path, sealed)
     return sealed
+
+
+def write_card(path: Path, card: ModelCard) -> None:
+    """Write a card alone, beside weights that stay as they are."""
+    path.write_text(json.dumps(_as_json(card), indent=2) + "\n", encoding="utf-8")
 
 
 def read_card(path: Path) -> ModelCard:
@@ -156,7 +189,10 @@ def _card(path: Path, content: Mapping[str, Any]) -> ModelCard:
             licence=str(content.get("licence", "")),
             training=content.get("training"),
             scores=content.get("scores"),
+            confidence=read_confidence(content["confidence"]) if content.get("confidence") else None,
         )
+    except ModelError as error:
+        raise ModelError(f"{path}: {error}") from None
     except (KeyError, TypeError, ValueError) as error:
         raise ModelError(f"{path}: the model card lacks or garbles an entry ({error!r}).") from None
     if card.channel_roles != CHANNEL_ROLES or card.cell_roles != CELL_ROLES or not card.pixel_um > 0:
@@ -169,6 +205,11 @@ def _card(path: Path, content: Mapping[str, Any]) -> ModelCard:
 
 def _card_path(name_or_path: str | Path) -> Path:
     path = Path(name_or_path)
+    if path.suffix in _PICKLES:
+        raise ModelError(
+            f"{path}: is a pickle, which may run any code when it is loaded; killassay never opens one. Expected "
+            "the .json card of a model with its .safetensors beside it."
+        )
     if path.suffix in (".json", ".safetensors"):
         return path.with_suffix(".json")
     shipped = ZOO / f"{name_or_path}.json"
@@ -189,6 +230,11 @@ def _read_tensors(path: Path, card: ModelCard) -> dict[str, torch.Tensor]:
         raise ModelError(f"{path}: the weights of model {card.name!r} are missing beside its card.") from None
     if content.startswith(b"version https://git-lfs"):
         raise ModelError(f"{path}: is a Git LFS pointer, not the weights. Run `git lfs pull` there.")
+    if content.startswith(_PICKLE_BEGINS):
+        raise ModelError(
+            f"{path}: is a pickle under another name, which may run any code when it is loaded; killassay never "
+            "opens one. Expected a safetensors file."
+        )
     found = hashlib.sha256(content).hexdigest()
     if found != card.sha256:
         raise ModelError(
@@ -216,6 +262,7 @@ def _as_json(card: ModelCard) -> dict[str, Any]:
         "licence": card.licence,
         "training": card.training,
         "scores": card.scores,
+        "confidence": None if card.confidence is None else card.confidence.as_json(),
     }
 
 

@@ -142,15 +142,118 @@ def test_identity_tells_precision_and_class_of_machine():
     assert identity["numerics"].startswith("cpu-fp32-")
 
 
-def test_a_device_out_of_memory_is_an_error_that_says_what_to_do(monkeypatch):
+class SmallMemory:
+    """Stands for a device that holds so many windows of so many pixels; remembers what was asked of it."""
+
+    def __init__(self, network, *, most_px, error=torch.OutOfMemoryError):
+        self.network, self.most_px, self.error, self.asked = network, most_px, error, []
+
+    def __call__(self, planes):
+        self.asked.append((len(planes), *planes.shape[2:]))
+        if planes[:, 0].numel() > self.most_px:
+            raise self.error("DefaultCPUAllocator: can't allocate memory")
+        return self.network(planes)
+
+
+def test_out_of_memory_halves_the_batch_and_changes_no_label(monkeypatch):
+    images = frames(8, 80, 96)
+    whole = predictor(batch=8)
+    expected = whole.segment(images, present=ALL, pixel_um=OWN)
+    small = SmallMemory(whole._network, most_px=2 * 80 * 96)
+    monkeypatch.setattr(whole, "_network", small)
+    found = whole.segment(images, present=ALL, pixel_um=OWN)
+    assert all(same(a, b) for a, b in zip(found, expected, strict=True))
+    assert [asked[0] for asked in small.asked] == [8, 4, 2, 2, 2, 2]
+    whole.segment(images[:2], present=ALL, pixel_um=OWN)
+    assert small.asked[-1] == (2, 80, 96)  # what did not fit once is not tried again
+
+
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError, RuntimeError])
+def test_out_of_memory_then_halves_the_windows_and_changes_no_label(monkeypatch, error):
+    images = frames(1, 640, 656)
+    model = predictor(batch=2)
+    [expected] = model.segment(images, present=ALL, pixel_um=OWN)
+    small = SmallMemory(model._network, most_px=512 * 512, error=error)
+    monkeypatch.setattr(model, "_network", small)
+    [found] = model.segment(images, present=ALL, pixel_um=OWN)
+    assert same(found, expected)
+    assert small.asked[0] == (1, 640, 656)  # batch 2 holds the one frame there is; then batch 1, then windows
+    assert max(height * width for _, height, width in small.asked[-4:]) <= 512 * 512
+
+
+def test_memory_for_not_even_one_small_window_is_an_error_that_says_what_to_do(monkeypatch):
+    model = predictor(batch=4)
+    monkeypatch.setattr(model, "_network", SmallMemory(model._network, most_px=0))
+    with pytest.raises(
+        DeviceError,
+        match=r"^device cpu ran out of memory on one window of 512 x 512 pixels\. Run with fewer workers, or on a "
+        r"machine with more memory; what is done is kept\.$",
+    ):
+        model.segment(frames(1, 640, 656), present=ALL, pixel_um=OWN)
+
+
+def test_another_error_of_the_library_is_not_taken_for_lack_of_memory(monkeypatch):
     model = predictor()
+    monkeypatch.setattr(model, "_network", SmallMemory(None, most_px=10**9))
+    with pytest.raises(TypeError, match="not callable"):
+        model.segment(frames(1, 16, 16), present=ALL, pixel_um=OWN)
 
-    def full(planes):
-        raise torch.OutOfMemoryError("CUDA out of memory")
 
-    monkeypatch.setattr(model, "_network", full)
-    with pytest.raises(DeviceError, match=r"device cpu ran out of memory on 1 windows of \(16, 16\) pixels"):
-        model.segment(frames(1, 8, 8), present=ALL, pixel_um=OWN)
+@pytest.mark.parametrize("shape", [(8193, 8192), (30_000, 30_000), (1, 10**9)])
+def test_a_frame_too_large_for_memory_is_refused_before_any_is_taken(shape):
+    image = np.broadcast_to(np.float32(0), (1, 5, *shape))  # takes no memory
+    with pytest.raises(
+        ImageError, match=rf"^a frame of {shape[0]} x {shape[1]} pixels of 0\.65 x 0\.65 um is"
+    ):
+        predictor().segment(image, present=ALL, pixel_um=OWN)
+
+
+def test_a_pixel_size_that_would_blow_the_frame_up_is_refused():
+    # 400 px of 650 um are 400 000 px of 0.65 um to each side
+    with pytest.raises(ImageError, match=r"at the model's 0\.65 um it has 400000 x 400000, expected at most"):
+        predictor().segment(frames(1, 400, 400), present=ALL, pixel_um=(650.0, 650.0))
+
+
+@pytest.mark.parametrize("shape", [(16, 16), (72, 90), (200, 130), (257, 321)])
+def test_one_thread_and_two_give_the_same_bits_in_fp32(shape):
+    images = frames(1, *shape)
+    model, threads = predictor(), torch.get_num_threads()
+    found = []
+    try:
+        for count in (1, 2):
+            torch.set_num_threads(count)
+            found += model.segment(images, present=ALL, pixel_um=OWN)
+    finally:
+        torch.set_num_threads(threads)
+    assert same(*found)
+
+
+def test_every_corner_and_border_window_gives_the_bits_of_the_whole_frame():
+    images = frames(1, 529, 771, seed=1)  # neither is a multiple of anything
+    [whole] = predictor().segment(images, present=ALL, pixel_um=OWN)
+    for tile_px in (272, 400):
+        [tiled] = predictor(tile_px=tile_px, batch=3).segment(images, present=ALL, pixel_um=OWN)
+        assert same(whole, tiled)
+
+
+def test_the_record_says_on_what_it_ran():
+    runtime = predictor(precision="fp32").runtime
+    assert runtime["runtime"] == f"torch {torch.__version__}"
+    assert (runtime["device"], runtime["precision"]) == ("cpu", "fp32")
+    assert runtime["chosen"] == "cpu, fp32 (as asked for); device as asked for"
+    assert runtime["device_name"]
+
+
+def test_identity_changes_with_every_setting_that_changes_labels():
+    def made(**changes):
+        network = fresh_network(Architecture(slots=5, cell_roles=2, widths=(8, 8, 8, 8)), seed=0)
+        known = {"name": "a", "sha256": "1", "pixel_um": 0.65, "device": CPU, "precision": "fp32"}
+        return dict(Predictor(network, **(known | changes)).identity)
+
+    other_rules = dict.fromkeys(CELL_ROLES, DecodeSettings(min_area_um2=16.0))
+    changed = [{}, {"sha256": "2"}, {"pixel_um": 0.5}, {"precision": "bf16"}, {"settings": other_rules}]
+    assert len({str(made(**change)) for change in changed}) == len(changed)
+    assert made(batch=8, tile_px=512) == made()
 
 
 @pytest.mark.gpu
@@ -165,3 +268,18 @@ def test_a_gpu_finds_nearly_the_cells_that_the_cpu_finds():
     on_cpu = Predictor(again, name="random", sha256="0", pixel_um=0.65, device=CPU, precision="fp32")
     gpu, cpu = (model.maps(images[0], present=ALL) for model in (on_gpu, on_cpu))
     assert np.abs(gpu - cpu).max() < 0.05
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_a_gpu_gives_the_same_bits_again_and_in_any_batch():
+    images = frames(4, 310, 423)
+    network = predictor()._network
+    found = []
+    for batch in (1, 4, None):
+        model = Predictor(
+            network, name="random", sha256="0", pixel_um=0.65, device="cuda:0", precision="fp32", batch=batch
+        )
+        found.append(model.segment(images, present=ALL, pixel_um=OWN))
+    assert all(same(a, b) for a, b in zip(found[0], found[1], strict=True))
+    assert all(same(a, b) for a, b in zip(found[0], found[2], strict=True))

@@ -77,7 +77,7 @@ def test_tiled_and_whole_give_the_same_bits_with_the_shipped_weights(standard):
     slots, present = frame.slots, frame.present
     whole = standard.segment(slots[None], present=present.tolist(), pixel_um=OWN)[0]
     tiled = load_model("standard", device="cpu")
-    tiled._tile_px = 256  # smaller than the frame; a run uses larger windows
+    tiled._windowed.tile_px = 256  # smaller than the frame; a run uses larger windows
     again = tiled.segment(slots[None], present=present.tolist(), pixel_um=OWN)[0]
     assert np.array_equal(whole.effectors, again.effectors)
     assert np.array_equal(whole.targets, again.targets)

@@ -1,7 +1,10 @@
+import hashlib
 import json
+import pickle
 
 import pytest
 import torch
+from safetensors.torch import save
 
 from assay.errors import ModelError
 from models.network import Architecture
@@ -111,6 +114,87 @@ def test_a_card_without_pixel_size_is_refused(saved):
     saved.write_text(json.dumps(content))
     with pytest.raises(ModelError, match="lacks or garbles an entry"):
         load_model(saved, device="cpu")
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_no_numbers_are_refused(tmp_path, value):
+    network = fresh_network(Architecture(slots=5, cell_roles=2, widths=WIDTHS), seed=0)
+    with torch.no_grad():
+        network.head.bias[3] = value
+    path = tmp_path / "astray.json"
+    save_model(network, path, ModelCard(name="astray", sha256="", widths=WIDTHS, pixel_um=0.65))
+    message = one_line(path)
+    assert message.startswith(f"{path.with_suffix('.safetensors')}: 1 of ")
+    assert message.endswith(
+        " weight tensors hold NaN or infinity, first 'head.bias': its training went astray. Train it anew, or take "
+        "an earlier state of it."
+    )
+
+
+@pytest.mark.parametrize("name", ["model.pt", "model.pth", "model.pkl", "folder/last.ckpt"])
+def test_a_pickle_is_refused_unopened(tmp_path, name):
+    path = tmp_path / name  # it is not even there: its name is enough
+    assert one_line(path) == (
+        f"{path}: is a pickle, which may run any code when it is loaded; killassay never opens one. Expected the "
+        ".json card of a model with its .safetensors beside it."
+    )
+
+
+class Trap:
+    def __reduce__(self):
+        return pytest.fail, ("the pickle was opened",)
+
+
+@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
+def test_a_pickle_under_another_name_is_refused_unopened(saved, protocol):
+    saved.with_suffix(".safetensors").write_bytes(pickle.dumps(Trap(), protocol=protocol))
+    assert "is a pickle under another name, which may run any code" in one_line(saved)
+
+
+def test_a_checkpoint_of_torch_under_another_name_is_refused_even_with_its_hash(saved):
+    weights = saved.with_suffix(".safetensors")
+    torch.save({"head.weight": torch.zeros(2)}, weights)
+    edited(saved, sha256=hashlib.sha256(weights.read_bytes()).hexdigest())
+    assert one_line(saved) == (
+        f"{weights}: is a pickle under another name, which may run any code when it is loaded; killassay never "
+        "opens one. Expected a safetensors file."
+    )
+
+
+def test_a_foreign_safetensors_file_is_refused_even_with_its_hash(saved):
+    weights = saved.with_suffix(".safetensors")
+    weights.write_bytes(save({"encoder.conv_in.weight": torch.zeros(4, 4)}))
+    edited(saved, sha256=hashlib.sha256(weights.read_bytes()).hexdigest())
+    message = one_line(saved)
+    assert "the weights do not fit the network of their card (widths [8, 8, 8, 8]); " in message
+    assert message.endswith("Card and weights are of two models: take both from one place.")
+
+
+def test_a_truncated_file_is_refused_even_with_its_hash(saved):
+    weights = saved.with_suffix(".safetensors")
+    weights.write_bytes(weights.read_bytes()[:-100])
+    edited(saved, sha256=hashlib.sha256(weights.read_bytes()).hexdigest())
+    assert "is no safetensors file (" in one_line(saved)
+
+
+def test_a_card_may_hold_entries_that_are_of_a_later_version(saved):
+    edited(saved, colour="green")
+    assert load_network(saved)[0].name == "tiny"
+
+
+def test_on_a_gpu_the_heap_is_left_as_it_is_and_on_a_cpu_it_is_kept(saved, monkeypatch):
+    called = []
+    monkeypatch.setattr("models.weights.keep_freed_memory", lambda: called.append("heap"))
+    load_network(saved)
+    assert called == []
+    load_model(saved, device="cpu", precision="fp32")
+    assert called == ["heap"]
+
+
+def one_line(path):
+    with pytest.raises(ModelError, match=r"^[^\n]*$") as caught:
+        load_model(path, device="cpu")
+    return str(caught.value)
 
 
 def test_every_shipped_model_loads_and_is_small_and_licensed():

@@ -176,7 +176,8 @@ def curve_terms(
 
 def _logit(chance: NDArray[np.float32]) -> NDArray[np.float64]:
     inside = np.clip(chance.astype(np.float64), *_CHANCES)
-    return np.log(inside / (1 - inside))  # type: ignore[no-any-return]
+    odds: NDArray[np.float64] = np.log(inside / (1 - inside))
+    return odds
 
 
 def _nearest_um(features: CellFeatures, pixel_um: tuple[float, float]) -> NDArray[np.float64]:
@@ -185,7 +186,8 @@ def _nearest_um(features: CellFeatures, pixel_um: tuple[float, float]) -> NDArra
         return np.full(len(features), np.inf)
     places = np.stack([features.seed_y * pixel_um[0], features.seed_x * pixel_um[1]], axis=1)
     distance, _ = KDTree(places).query(places, k=2)
-    return distance[:, 1]  # type: ignore[no-any-return]
+    next_um: NDArray[np.float64] = distance[:, 1]
+    return next_um
 
 
 def _edge_um(
@@ -194,4 +196,5 @@ def _edge_um(
     y, x = features.seed_y, features.seed_x
     down = (np.minimum(y, shape[0] - 1 - y) + 0.5) * pixel_um[0]
     across = (np.minimum(x, shape[1] - 1 - x) + 0.5) * pixel_um[1]
-    return np.minimum(down, across)
+    nearest: NDArray[np.float64] = np.minimum(down, across)
+    return nearest

@@ -77,7 +77,7 @@ class RoleWords:
         text = f"_{plain_words(name)}_"
         found: dict[CellRole, str] = {}
         for role in self.asked:
-            hits = [word for word in self.words_of(role) if word and f"_{word}_" in text]
+            hits = [word for word in self.words_of(role) if word and word_in(word, text)]
             if hits:
                 found[role] = max(hits, key=lambda word: (len(word), word))
         if len(found) == 2:
@@ -86,6 +86,11 @@ class RoleWords:
                 "Say which labels are which with --labels-effectors NAME and --labels-targets NAME."
             )
         return next(iter(found.items()), None)
+
+
+def word_in(word: str, text: str) -> re.Match[str] | None:
+    """Where a word stands in a text of `plain_words` with "_" around it; a number may follow at once."""
+    return re.search(rf"(?<=_){re.escape(word)}(?=_|\d)", text)
 
 
 def plain_words(text: str) -> str:

@@ -1,8 +1,11 @@
 """Tracks of cells that another program has followed: its ids stay, its gaps and divisions are taken as they are."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
+import pytest
+import tifffile
 
 from assay.labels import CellMeasures
 from assay.tracks import Tracks, track_by_labels
@@ -97,3 +100,23 @@ def test_first_and_last_frames_that_are_masked_do_not_count():
 
 def test_a_film_without_cells_has_no_tracks():
     assert tracks_of(cells(), n_frames=3).tracks == ()
+
+
+HELA = Path(__file__).parents[3] / "shared" / "data" / "hela_ctc_res_lineage" / "01_RES"
+
+
+@pytest.mark.skipif(not HELA.is_dir(), reason="the collection of real files is not here")
+def test_tracks_and_divisions_of_a_real_challenge_result_are_those_of_its_table():
+    table = np.loadtxt(HELA / "res_track.txt", dtype=int)
+    seen = [
+        np.flatnonzero(np.bincount(tifffile.imread(HELA / f"mask{n:03d}.tif").ravel())) for n in range(92)
+    ]
+    measures = cells(*((n, int(label), 50.0, 50.0) for n, labels in enumerate(seen) for label in labels[1:]))
+    tracks = tracks_of(measures, n_frames=92, parents={int(r[0]): int(r[3]) for r in table if r[3]})
+    assert [(t.track_id, t.first_frame, t.last_frame) for t in tracks.tracks] == [
+        (int(label), int(first), int(last)) for label, first, last, _ in table
+    ]
+    mothers = [int(mother) for mother in table[:, 3] if mother]
+    twice = {mother for mother in mothers if mothers.count(mother) > 1}
+    assert {t.track_id for t in tracks.tracks if t.end == "divided"} == twice
+    assert len(twice) == 106

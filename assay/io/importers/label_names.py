@@ -11,7 +11,7 @@ from pathlib import Path
 
 from assay.errors import ImageError, VendorFileError
 from assay.io.importers.file_names import PRESETS, NamedFile, examples, name_files
-from assay.io.label_roles import RoleWords, plain_words
+from assay.io.label_roles import RoleWords, plain_words, word_in
 from assay.labels import CellRole
 from assay.stack import well_name
 
@@ -142,8 +142,9 @@ def _role(words: RoleWords, name: str) -> tuple[CellRole, str] | None:
 def _core(name: str, word: str) -> str:
     """What of the name is left for well, field and frame."""
     text = f"_{plain_words(re.sub(r'[.]tiff?$', '', name, flags=re.IGNORECASE))}_"
-    if word:
-        text = text.replace(f"_{word}_", "_")
+    at = word_in(word, text) if word else None
+    if at is not None:
+        text = f"{text[: at.start()]}_{text[at.end() :]}"
     return re.sub(r"_+", "_", _NOISE.sub("_", text)).strip("_")
 
 

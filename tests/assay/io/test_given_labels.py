@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from assay.errors import ImageError, VendorFileError
 from assay.io.given_labels import LabelRequest, labels_of, open_labels, require_plate_of
 from assay.io.importers.label_names import name_labels
-from assay.io.label_checks import look_at, require_labels, sum_of, warnings_of, whole_labels
+from assay.io.label_checks import LabelLook, look_at, require_labels, sum_of, warnings_of, whole_labels
 from assay.io.label_films import GivenLabels
 from assay.io.label_roles import RoleWords
 from assay.io.lineages import parents_in_csv, parents_in_ctc
@@ -118,6 +119,8 @@ def test_a_role_given_by_hand_goes_before_common_words_and_takes_that_role_only(
     files = ("B02_f0_stardist_v2.tif", "B02_f0_targets.tif")
     assert read_names(*files, words=words) == [("target", "B02", 0, None)]
     assert read_names("B02_f0.tif", words=RoleWords(given={"target": "*"})) == [("target", "B02", 0, None)]
+    words = RoleWords(given={"target": "man_track"})
+    assert read_names("01/t003.tif", "TRA/man_track003.tif", words=words) == [("target", None, None, 3)]
 
 
 def test_a_pattern_given_by_hand_reads_names_of_any_kind():
@@ -415,3 +418,51 @@ def test_split_tiny_and_missing_cells_are_said():
         "here: 1 of 2 labels lie in several unconnected pieces; each counts as one cell",
         "here: 1 of 2 labels have 4 pixels or fewer; each counts as a cell",
     ]
+
+
+REAL = Path(__file__).parents[4] / "shared" / "data"
+real = pytest.mark.skipif(not REAL.is_dir(), reason="the collection of real files is not here")
+
+
+def real_look(path: Path, shape: tuple[int, int, int], frames: Sequence[int], **request: Any) -> LabelLook:
+    place = FieldId("A01", 0)
+    labels = given(path, fields=(place,), place=place, shape=shape, **request)["target"]
+    look = sum_of(look_at(whole_labels(image, "here")) for image in pixels(labels, frames))
+    require_labels(look, "here")
+    return look
+
+
+@real
+def test_folders_of_the_cell_tracking_challenge_are_read():
+    folder = REAL / "ctc_sim_10f"
+    look = real_look(folder, (10, 495, 534), range(10), names={"target": "man_track"})
+    assert look.labels == sum(
+        len(np.unique(tifffile.imread(folder / f"01_GT/TRA/man_track{n:03d}.tif"))) - 1 for n in range(10)
+    )
+    folder, place = REAL / "hela_ctc_res_lineage" / "01_RES", FieldId("A01", 0)
+    labels = given(
+        folder, fields=(place,), place=place, shape=(92, 700, 1100), names={"target": "*"}, tracked=True
+    )
+    table = np.loadtxt(folder / "res_track.txt", dtype=int)
+    assert labels["target"].parents == {int(row[0]): int(row[3]) for row in table if row[3]}
+
+
+@real
+def test_label_stacks_of_napari_and_celldetective_are_read():
+    small = REAL / "c2c12_and_nuclei_small"
+    look = real_look(small, (6, 200, 200), range(6), names={"target": "example label"})
+    stack = tifffile.imread(small / "nuclei6f_example_label.tif")
+    assert look.labels == sum(len(np.unique(image)) - 1 for image in stack)
+    one = tifffile.imread(REAL / "hyperstack" / "sample_labelled.tif")
+    look = real_look(REAL / "hyperstack", (1, *one.shape), [0], names={"target": "labelled"})
+    assert look.labels == len(np.unique(one)) - 1
+
+
+@real
+@pytest.mark.parametrize(
+    ("name", "shape"),
+    [("nuclei6f_example_images.tif", (6, 200, 200)), ("MDA231_migration_crop_48f.tif", (48, 130, 130))],
+)
+def test_raw_images_that_are_taken_for_labels_are_refused(name: str, shape: tuple[int, int, int]):
+    with pytest.raises(ImageError, match="no background at all"):
+        real_look(REAL / "c2c12_and_nuclei_small" / name, shape, range(shape[0]), names={"target": "*"})

@@ -11,10 +11,11 @@ import typer
 
 from assay._version import __version__
 from assay.cli.finetuning import finetune
-from assay.cli.model_commands import models, train
+from assay.cli.model_commands import train
 from assay.cli.plate_commands import check, import_plate, protocol, score, simulate
 from assay.cli.progress import Reporter, plain
 from assay.cli.run_commands import demo, export, report, run, status
+from assay.cli.zoo import models
 from assay.errors import AssayError
 
 EXIT_OK, EXIT_BUG, EXIT_MENDABLE, EXIT_SOME_FAILED = 0, 1, 2, 3
@@ -59,8 +60,9 @@ def _global_options(
 
 app.command()(demo)
 app.command(name="import")(import_plate)
-for _command in (protocol, check, run, status, report, export, simulate, score, train, finetune, models):
+for _command in (protocol, check, run, status, report, export, simulate, score, train, finetune):
     app.command()(_command)
+app.add_typer(models, name="models")
 
 
 def main() -> NoReturn:

@@ -1,4 +1,4 @@
-"""Commands about models: train one, list them; and the one place where a run gets its model from."""
+"""Where a run gets its model from, on which device; and the command that trains one."""
 
 import functools
 from collections.abc import Callable, Mapping
@@ -6,8 +6,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 import assay
 from assay.cli.outputs import refuse_inside_plate
@@ -25,6 +23,11 @@ def model_for(settings: ModelSettings, device: str) -> tuple[Callable[[], Segmen
     """
     make = functools.partial(_load, settings.name, device, settings.precision)
     return make, dict(make().identity)
+
+
+def runtime_of(make: Callable[[], Segmenter]) -> Mapping[str, str]:
+    """On what the model runs and why, for the record; empty where a segmenter does not say."""
+    return dict(getattr(make(), "runtime", {}))
 
 
 @functools.cache
@@ -86,18 +89,3 @@ def train(
     typer.echo(f"model: {card}")
     typer.echo(f"how it went: {out / 'pictures'}")
     typer.echo(f'to use it, in the protocol: [model] name = "{card}"')
-
-
-def models() -> None:
-    """List the models that come with killassay."""
-    _require_our_models()
-    from models.weights import list_models
-
-    table = Table(title=None, box=None, pad_edge=False)
-    for heading in ("name", "pixel size (um)", "roles", "licence", "sha256"):
-        table.add_column(heading)
-    for card in list_models():
-        table.add_row(
-            card.name, f"{card.pixel_um:g}", ", ".join(card.channel_roles), card.licence, card.sha256[:12]
-        )
-    Console(highlight=False).print(table)

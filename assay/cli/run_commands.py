@@ -4,6 +4,7 @@ import os
 import platform
 import shlex
 import sys
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -22,7 +23,7 @@ from assay.cli.label_options import (
     looked_at,
     no_model,
 )
-from assay.cli.model_commands import model_for
+from assay.cli.model_commands import model_for, runtime_of
 from assay.cli.outputs import output_folder, refuse_inside_plate
 from assay.cli.progress import Reporter, plain
 from assay.errors import AssayError, ProtocolError, ResultsError
@@ -114,12 +115,14 @@ def run_and_show(
     plan = plan.with_segmenter(identity)
     if options.workers == 0:
         options = replace(options, workers=choose_workers(plan, available_cores()))
-    reporter.detail(f"model {identity}, {options.workers} workers")
+    runtime = runtime_of(make_segmenter) if plan.needs_model else {}
+    reporter.detail(f"runs on {runtime.get('chosen', 'no device of its own')}; {options.workers} workers")
+    reporter.detail(f"model {identity}")
     with reporter.live():
         outcome = run_plate(
             plan,
             make_segmenter=make_segmenter,
-            provenance=_provenance(started, identity),
+            provenance=_provenance(started, identity, runtime),
             options=options,
             progress=reporter,
         )
@@ -212,7 +215,7 @@ def _print_wells(results: Path) -> None:
         typer.echo(well_text(tables))
 
 
-def _provenance(started: datetime, identity: Any) -> dict[str, Any]:
+def _provenance(started: datetime, identity: Any, runtime: Mapping[str, str]) -> dict[str, Any]:
     import numpy
 
     return {
@@ -222,6 +225,7 @@ def _provenance(started: datetime, identity: Any) -> dict[str, Any]:
         "machine": platform.machine(),
         "system": platform.system(),
         "model": dict(identity),
+        "runtime": dict(runtime),
         "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
         "started": started.isoformat(timespec="seconds"),
         "process": os.getpid(),

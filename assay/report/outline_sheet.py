@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 from skimage.segmentation import find_boundaries
 
-OUTLINED, RIGHT, INVENTED, OVERLOOKED = (255, 255, 255), (60, 220, 120), (255, 70, 160), (255, 190, 30)
+OUTLINED, RIGHT, INVENTED, OVERLOOKED = (90, 190, 255), (60, 220, 120), (255, 70, 160), (255, 190, 30)
 _LEAST_IOU = 0.5
 _SIDE_PX, _GAP_PX, _HEAD_PX = 420, 12, 30
 _PAPER, _INK, _FAINT = (24, 26, 30), (235, 235, 235), (150, 152, 158)
@@ -33,7 +33,7 @@ class OutlinedView:
 def outline_sheet(views: Sequence[OutlinedView]) -> bytes:
     """Draw the views as a PNG: what was outlined, what was found before, what is found after.
 
-    White: outlined by hand. Green: found, with at least half of the union in common. Pink: invented. Amber:
+    Blue: outlined by hand. Green: found, with at least half of the union in common. Pink: invented. Amber:
     overlooked. Where no cells were outlined the image is dim, and nothing is judged.
     """
     width = 3 * _SIDE_PX + 4 * _GAP_PX

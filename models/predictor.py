@@ -5,6 +5,7 @@ Knows pixel sizes, tiles and batches, and sees to it that none of them changes a
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -15,6 +16,7 @@ from torch.nn import functional
 from assay.errors import ImageError, ShapeError
 from assay.labels import CELL_ROLES, CHANNEL_ROLES, CellRole, ChannelRole, Doubt, FrameLabels
 from models.confidence import Confidence
+from models.contests import settled, shares_a_channel
 from models.decode import SETTINGS, DecodeSettings, decode, product_scores
 from models.decode_rules import logit
 from models.decode_torch import averaged
@@ -39,7 +41,7 @@ from models.network import (
 from models.tiling import padded_length
 from models.windowed import WindowedNetwork, is_out_of_memory, out_of_memory
 
-DECODE_VERSION = "1"  # raise it when labels change though the weights do not
+DECODE_VERSION = "2"  # raise it when labels change though the weights do not
 SAME_SCALE = 0.03  # pixel sizes this near the model's own are left as they are
 _LOOKED_AT_UM = 500.0  # a side of the part that is looked at for swapped channels
 LARGEST_PX = 8192 * 8192  # of a frame, on its own grid and on the network's
@@ -296,7 +298,14 @@ class Predictor:
             )
             foreground = of_role[FOREGROUND] > float(logit(settings.min_foreground))
             found[role] = FoundCells(cells=cells, foreground_px=int(foreground.sum()))
-        return found
+        if len(found) < len(CELL_ROLES) or not shares_a_channel(present):
+            return found
+        cells_of = {role: of_role.cells for role, of_role in found.items()}
+        scores = {
+            role: product_scores(of_role.features, self._settings[role]) for role, of_role in cells_of.items()
+        }
+        alone = settled(cells_of, scores)
+        return {role: replace(of_role, cells=alone[role]) for role, of_role in found.items()}
 
     def _frame_labels(
         self,

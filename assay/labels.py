@@ -6,7 +6,7 @@ through time. Effectors and targets have a label image each, because an effector
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -81,6 +81,16 @@ class Segmenter(Protocol):
             present: Which of the R slots hold an image.
             pixel_um: Pixel size (y, x); the model resamples to its own.
         """
+
+
+@runtime_checkable
+class KnowsSwaps(Protocol):
+    """A segmenter that can tell channels that stand in each other's place."""
+
+    def swap_doubts(
+        self, image: NDArray[np.float32], *, present: Sequence[bool], pixel_um: tuple[float, float]
+    ) -> tuple[Doubt, ...]:
+        """Compare an (R, Y, X) frame as it is with the same after exchanging two channels, pair by pair."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -26,8 +26,9 @@ from assay.report.outline_sheet import outline_sheet
 from models.predictor import SEEN_BY
 from models.training.dataset import TrainingFrame
 from models.training.finetune import FinetuneSettings, check_place, finetune
-from models.training.held_out import AnnotatedFrame, outlined_roles
+from models.training.held_out import AnnotatedFrame, divide, outlined_roles
 from models.training.rescale import at_model_scale
+from models.weights import load_network
 
 _SIMULATED_SEED = FIRST_TRAINING_SEED + 40_000_000  # of frames that no shipped model has learned from
 _N_JUDGED = 20  # simulated frames that tell whether something was forgotten
@@ -51,8 +52,10 @@ def learn_from_folder(
     Raises:
         AssayError: The folder is not what it must be, or the model became no better and was not written.
     """
-    check_place(out)  # before anything takes long
+    check_place(out)  # all that can be wrong is said before anything takes long
+    load_network(base)
     frames = _frames(folder, reading, progress)
+    divide(frames, held_out)
     progress.begin("render simulated frames", n_simulated + _N_JUDGED)
     simulated: list[TrainingFrame] = []
     for frame in simulated_frames(n_simulated + _N_JUDGED, seed=_SIMULATED_SEED):

@@ -224,7 +224,7 @@ def _read(name: str, files: _Files, said: Mapping[str, Any], settings: ReadingSe
             known = inside if known is None else known & inside
     return AnnotatedImage(
         name=name,
-        group=str(said.get("experiment", name)),
+        group=str(said.get("experiment") or name),
         planes=planes,
         channels=_channels(files.image, picture, said, settings),
         masks=masks,

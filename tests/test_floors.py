@@ -26,7 +26,7 @@ FLOORS: list[tuple[str, ...]] = [
     ("assay.deaths",),
     ("assay.lag_model",),
     ("assay.kills",),
-    ("assay.incidence", "assay.quality", "assay.review"),
+    ("assay.incidence", "assay.quality", "assay.review", "assay.segmentation_quality"),
     ("assay.survival", "assay.conditions", "assay.field_quality"),
     ("assay.report", "assay.io"),
     ("assay.simulate", "assay.score"),

@@ -143,12 +143,12 @@ def require_labels(look: LabelLook, where: str) -> None:
         )
 
 
-def warnings_of(look: LabelLook, where: str) -> list[str]:
-    """What a person should look at."""
+def warnings_of(look: LabelLook, where: str, *, may_be_empty: bool = False) -> list[str]:
+    """What a person should look at; frames without a cell are said unless nobody expects one."""
     found = []
-    if look.frames and look.empty_frames == look.frames:
+    if look.frames and look.empty_frames == look.frames and not may_be_empty:
         found.append(f"{where}: no cell in any of {look.frames} frames")
-    elif look.empty_frames:
+    elif look.empty_frames and not may_be_empty:
         found.append(f"{where}: no cell in {look.empty_frames} of {look.frames} frames")
     if look.split_labels > _WORTH_SAYING * look.labels:
         found.append(

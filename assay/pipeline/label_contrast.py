@@ -14,7 +14,7 @@ from assay.errors import AssayError
 from assay.io.label_checks import look_at, require_labels, sum_of, warnings_of
 from assay.io.label_films import named
 from assay.labels import CELL_ROLES, CellRole, ChannelRole
-from assay.pipeline.outlines import read_given
+from assay.pipeline.outlines import may_be_empty, read_given
 from assay.pipeline.pixels import open_stack
 from assay.pipeline.plan import FieldPlan
 
@@ -46,7 +46,7 @@ def doubts_about_labels(plan: FieldPlan, frames: Sequence[int]) -> LabelDoubts:
             labels[role] = read_given(plan, role, frames)
             look = sum_of(look_at(image) for image in labels[role])
             require_labels(look, named(plan.field, role))
-            odd += warnings_of(look, named(plan.field, role))
+            odd += warnings_of(look, named(plan.field, role), may_be_empty=may_be_empty(plan, role))
     except AssayError as error:
         return LabelDoubts(problem=str(error))
     for role in labels:

@@ -12,17 +12,23 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
+from assay.brightness import frames_to_sample
+from assay.columns import Table, concatenate
 from assay.errors import ImageError
 from assay.io.label_checks import LabelLook, look_at, require_labels, sum_of, warnings_of, whole_labels
 from assay.io.label_films import named
-from assay.labels import CELL_ROLES, CellMeasures, CellRole, FrameLabels, Segmenter
+from assay.io.tables import read_arrays, write_arrays
+from assay.labels import CELL_ROLES, CellMeasures, CellRole, Doubt, FrameLabels, KnowsSwaps, Segmenter
 from assay.pipeline.plan import FieldPlan
 from assay.pipeline.work_files import read_facts, work_file, write_facts
+from assay.segmentation_quality import doubts_table
 from assay.tracks import Tracks, track_by_labels
 
 LARGEST_TRACK_ID = 10_000_000
 _ENOUGH_STEPS = 20
 _LABEL_LOOK = "label_look"
+_WITHOUT: Mapping[CellRole, str] = {"effector": "target_only", "target": "effector_only"}
+_DOUBTS = "doubts"
 
 
 class Outlines:
@@ -38,6 +44,7 @@ class Outlines:
         self._plan = plan
         self._model = model() if set(plan.given) != set(CELL_ROLES) else None
         self._looks: dict[CellRole, list[LabelLook]] = {role: [] for role in plan.given}
+        self._doubts: list[Table] = [doubts_table(0, ())]
 
     def find(
         self, frames: Sequence[int], slots: NDArray[np.float32], present: Sequence[bool]
@@ -59,31 +66,56 @@ class Outlines:
         else:
             pixel_um = self._plan.calibration.pixel_um
             seen = self._model.segment(slots, present=present, pixel_um=pixel_um)
+            for frame, image, cells in zip(frames, slots, seen, strict=True):
+                of_cells = (doubt for doubt in cells.doubts if doubt.of not in self._plan.given)
+                doubts = (*of_cells, *self._swap_doubts(frame, image, present))
+                self._doubts.append(doubts_table(frame, doubts))
         for role in self._plan.given:
             images = self._given(role, frames)
             seen = [_with_labels(cells, role, labels) for cells, labels in zip(seen, images, strict=True)]
         return seen
 
     def finish(self, first: int) -> list[Path]:
-        """What was odd in the given labels of the run, kept for the report.
+        """What the model doubts and what was odd in the given labels of the run, kept for the report.
 
         Raises:
             ImageError: They are masks, class maps or were resaved with interpolation.
         """
-        if not self._looks:
-            return []
         plan = self._plan
+        path = work_file(plan.results, _DOUBTS, plan.field, first)
+        doubts = [write_arrays(path, concatenate(self._doubts))] if self._model is not None else []
+        if not self._looks:
+            return doubts
         facts: dict[str, Any] = {}
         for role, looks in self._looks.items():
             look = sum_of(looks)
             require_labels(look, f"{named(plan.field, role)}, {_frames(first, len(looks))}")
             facts[role] = look.as_facts()
-        return [write_facts(work_file(plan.results, _LABEL_LOOK, plan.field, first), facts)]
+        return [*doubts, write_facts(work_file(plan.results, _LABEL_LOOK, plan.field, first), facts)]
+
+    def _swap_doubts(
+        self, frame: int, image: NDArray[np.float32], present: Sequence[bool]
+    ) -> tuple[Doubt, ...]:
+        """Asked of two frames of a film, and of none whose outlines are not all the model's."""
+        plan = self._plan
+        sampled = frames_to_sample(plan.shape[0], plan.missing_frames)
+        asked = frame in (sampled[0], sampled[len(sampled) // 2])
+        if plan.given or not asked or not isinstance(self._model, KnowsSwaps):
+            return ()
+        return self._model.swap_doubts(image, present=present, pixel_um=plan.calibration.pixel_um)
 
     def _given(self, role: CellRole, frames: Sequence[int]) -> list[NDArray[np.int32]]:
         images = read_given(self._plan, role, frames)
         self._looks[role] += [look_at(image) for image in images]
         return images
+
+
+def read_doubts(plan: FieldPlan) -> list[Table]:
+    """What the model doubted in the frames of a field; nothing where it was not asked."""
+    if set(plan.given) == set(CELL_ROLES):
+        return []
+    files = [work_file(plan.results, _DOUBTS, plan.field, first) for first, _ in plan.runs()]
+    return [read_arrays(file) for file in files if file.is_file()]
 
 
 def read_given(plan: FieldPlan, role: CellRole, frames: Sequence[int]) -> list[NDArray[np.int32]]:
@@ -174,8 +206,14 @@ def odd_labels(plan: FieldPlan) -> list[str]:
     found: list[str] = []
     for role in plan.given:
         look = sum_of(LabelLook(**fact[role]) for fact in facts if role in fact)
-        found += warnings_of(look, named(plan.field, role))
+        found += warnings_of(look, named(plan.field, role), may_be_empty=may_be_empty(plan, role))
     return found
+
+
+def may_be_empty(plan: FieldPlan, role: CellRole) -> bool:
+    """Whether the plate map says that the well has no such cells."""
+    condition = plan.protocol.condition_of(plan.field.well)
+    return condition is not None and condition.kind == _WITHOUT[role]
 
 
 def _frames(first: int, n: int) -> str:

@@ -165,10 +165,18 @@ def test_provenance_and_report_say_where_the_outlines_came_from(by_model: Path, 
     assert labels["tracked"] is True
     assert labels["roles"] == {"effector": "effectors", "target": "targets"}
     assert len(labels["fields"]["well B02, field 0"]["target"]["identity"]) == 64
-    assert labels["warnings"] == ["well C02, field 0, labels of effectors: no cell in any of 20 frames"]
+    assert labels["warnings"] == []  # nobody expects effectors in the target-only well C02
     page = (by_labels / "report.html").read_text()
     assert "The outlines of effectors and targets are label images that were given" in page
-    assert "no cell in any of 20 frames" in page
+
+
+def test_wells_without_a_cell_are_said_where_the_plate_map_expects_some(
+    plate: Path, stacks: Path, tmp_path: Path
+):
+    protocol = parse_protocol(PROTOCOL.replace("target_only", "mock"))
+    _, lines = check_plate(plate, protocol, LabelRequest(path=stacks))
+    assert "WARNING well C02, field 0, labels of effectors: no cell in any of 3 frames" in lines
+    assert not any("no cell" in line for line in checked(plate, stacks)[1])
 
 
 def copies(stacks: Path, by_stacks: Path, folder: Path) -> tuple[Path, Path]:
@@ -344,7 +352,9 @@ def resting(n_frames: int, *, anew: bool) -> CellMeasures:
 
 def test_labels_numbered_anew_in_each_frame_are_no_tracks():
     _require_followed(resting(20, anew=False), "here")
-    with pytest.raises(ImageError, match="here were said to be tracked, but each frame counts its cells from 1"):
+    with pytest.raises(
+        ImageError, match="here were said to be tracked, but each frame counts its cells from 1"
+    ):
         _require_followed(resting(20, anew=True), "here")
 
 

@@ -24,11 +24,14 @@ from assay.pipeline.cells import (
     read_tracks,
 )
 from assay.pipeline.events_of import events_of, outcome_of
+from assay.pipeline.outlines import read_doubts
 from assay.pipeline.plan import FieldPlan, RunPlan
+from assay.segmentation_quality import segmentation_warnings
 from assay.stack import FieldId
 from assay.survival import FieldOutcome, control_deaths, summarise_well
 from assay.tracks import step_and_spacing_um
 
+_ENOUGH_TARGETS = 8  # to speak of a share of them
 _MERGED = ("cells", "tracks", "contacts")  # written per field, put together as they are
 
 
@@ -168,6 +171,8 @@ def _field_row(field: FieldPlan, longest_min: float) -> dict[str, Any]:
         effector_spacing_um=spacing_um,
         length_min=_length_min(field),
         longest_min=longest_min,
+        dead_at_start_percent=_dead_at_start_percent(read_event_table(field, "cells")),
+        segmentation=tuple(segmentation_warnings(read_doubts(field), masked=masked)),
     )
     return field_row(
         field.field,
@@ -177,6 +182,14 @@ def _field_row(field: FieldPlan, longest_min: float) -> dict[str, Any]:
         facts=facts,
         channel_names=field.channel_names,
     )
+
+
+def _dead_at_start_percent(cells: Table) -> float:
+    """Of the targets in the first usable frame; NaN where there are hardly any."""
+    if not len(cells["frame"]):
+        return float("nan")
+    first = (cells["frame"] == cells["frame"].min()) & (cells["role"] == "target")
+    return 100 * float(np.mean(cells["dead"][first])) if first.sum() >= _ENOUGH_TARGETS else float("nan")
 
 
 def _length_min(field: FieldPlan) -> float:

@@ -25,6 +25,7 @@ _LEAST = 30  # cells that are right, and cells that are wrong, for a curve to me
 _RIDGE = 1e-3  # per cell; keeps weights small where numbers say the same
 _STEPS, _STILL = 50, 1e-8
 _SEED = 9_000_000  # of the channels that are left out
+_FEWER = 2  # times that channels are left out of a frame, if others each time
 
 
 @dataclass(slots=True)
@@ -88,7 +89,7 @@ def calibrated(
 def observe(
     model: Predictor, frames: Iterable[TrainingFrame], *, pixel_um: tuple[float, float]
 ) -> tuple[dict[str, Observed], int]:
-    """Look at every frame with all its channels and with some left out.
+    """Look at every frame with all its channels and, twice, with some left out.
 
     Returns:
         What was seen, per curve, and how many frames there were.
@@ -98,9 +99,8 @@ def observe(
     for frame in frames:
         generator = np.random.default_rng([_SEED, n_frames])
         n_frames += 1
-        whole = frame.present
-        fewer = dropped_channels(whole, generator)
-        for present in (whole, fewer) if (fewer != whole).any() else (whole,):
+        sets = [frame.present, *(dropped_channels(frame.present, generator) for _ in range(_FEWER))]
+        for present in np.unique(sets, axis=0):
             found = model.found(
                 np.asarray(frame.slots, dtype=np.float32), present=present.tolist(), pixel_um=pixel_um
             )

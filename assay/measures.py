@@ -5,6 +5,7 @@ the centre of the first pixel, as in OME-Zarr and napari, so points drawn at (y_
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from assay.labels import CELL_ROLES, CellMeasures, CellRole, FrameLabels
 from assay.units import Calibration
 
 _LARGEST_TABLE = 1 << 22  # labels up to here are counted in a table of their own size
+_COUNTED_AS_THEY_ARE = (np.uint8, np.uint16, np.float32, np.float64)  # others are made float64 first
 
 
 def measure(
@@ -112,81 +114,87 @@ def _measure_role(
 ) -> CellMeasures:
     image, scores = labels.of(role)
     others, _ = labels.of("target" if role == "effector" else "effector")
-    pixels = np.flatnonzero(image)
-    present, cell = _cells_of_pixels(image.ravel()[pixels])
+    sums = _sums(image, others, channels, calibration)
+    present, size = sums.present, sums.size
     if len(present) and present[-1] > len(scores):
         raise ShapeError(
             f"frame {frame}: {role} label {present[-1]} has no score; expected one score per label, "
             f"got {len(scores)}."
         )
-    n = len(present)
-    size = np.bincount(cell, minlength=n).astype(np.float64)
-    y_um, x_um, eccentricity = _shape(pixels, cell, size, width=image.shape[1], calibration=calibration)
-    under = np.flatnonzero(others.ravel()[pixels])  # the few pixels that a cell of the other role covers
-    under_cell, under_pixels = cell[under], pixels[under]
-    under_size = np.bincount(under_cell, minlength=n).astype(np.float64)
-    free_size = size - under_size
+    free_size = size - sums.under_size
     means: dict[str, NDArray[np.float64]] = {}
     own_means: dict[str, NDArray[np.float64]] = {}
-    for name, channel in zip(names, channels.reshape(len(names), -1), strict=True):
-        total = np.bincount(cell, weights=channel[pixels], minlength=n)
-        own = total - np.bincount(under_cell, weights=channel[under_pixels], minlength=n)
+    for name, total, under in zip(names, sums.totals, sums.under_totals, strict=True):
         means[name] = total / size
-        own_means[name] = np.divide(own, free_size, out=np.full(n, np.nan), where=free_size > 0)
+        own_means[name] = np.divide(
+            total - under, free_size, out=np.full(len(size), np.nan), where=free_size > 0
+        )
     return CellMeasures(
         role=role,
-        frame=np.full(n, frame, dtype=np.int32),
+        frame=np.full(len(present), frame, dtype=np.int32),
         label=present.astype(np.int32),
-        y_um=y_um,
-        x_um=x_um,
+        y_um=sums.centre[:, 0],
+        x_um=sums.centre[:, 1],
         area_um2=size * calibration.pixel_area_um2,
-        eccentricity=eccentricity,
-        covered=under_size / size,
-        at_border=np.isin(present, _border_labels(image)),
+        eccentricity=_eccentricity(sums.moments, size, calibration),
+        covered=sums.under_size / size,
+        at_border=sums.at_border,
         score=scores[present - 1].astype(np.float64),
         means=means,
         own_means=own_means,
     )
 
 
-def _cells_of_pixels(values: NDArray[np.integer[Any]]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The labels that occur, ascending, and for each pixel the index of its own."""
-    if len(values) == 0:
-        return np.zeros(0, np.int64), np.zeros(0, np.int64)
-    if values.max() >= _LARGEST_TABLE:
-        present, cell = np.unique(values, return_inverse=True)
-        return present.astype(np.int64), cell.astype(np.int64).ravel()
-    present = np.flatnonzero(np.bincount(values)).astype(np.int64)
-    index = np.zeros(int(present[-1]) + 1, dtype=np.int64)
-    index[present] = np.arange(len(present))
-    return present, index[values]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Sums:
+    """Over the pixels of each cell that is there, ordered by label."""
+
+    present: NDArray[np.int64]
+    size: NDArray[np.float64]
+    under_size: NDArray[np.float64]  # pixels that a cell of the other role covers
+    at_border: NDArray[np.bool_]
+    centre: NDArray[np.float64]  # (n, 2) in um
+    moments: NDArray[np.float64]  # (n, 3) yy, xx, yx about the centre, in um2
+    totals: NDArray[np.float64]  # (C, n)
+    under_totals: NDArray[np.float64]
 
 
-def _shape(
-    pixels: NDArray[np.int64],
-    cell: NDArray[np.int64],
-    size: NDArray[np.float64],
-    *,
-    width: int,
-    calibration: Calibration,
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Centres and eccentricity, from the first and second moments in um."""
-    y_size, x_size = calibration.pixel_um
-    rows, columns = np.divmod(pixels, width)
-    n = len(size)
-    y_um = np.bincount(cell, weights=rows, minlength=n) / size * y_size
-    x_um = np.bincount(cell, weights=columns, minlength=n) / size * x_size
-    dy = rows * y_size - y_um[cell]
-    dx = columns * x_size - x_um[cell]
-    yy = np.bincount(cell, weights=dy * dy, minlength=n) / size + y_size**2 / 12
-    xx = np.bincount(cell, weights=dx * dx, minlength=n) / size + x_size**2 / 12
-    xy = np.bincount(cell, weights=dy * dx, minlength=n) / size
+def _sums(
+    image: NDArray[np.int32], others: NDArray[np.int32], channels: NDArray[Any], calibration: Calibration
+) -> _Sums:
+    from assay.measure_loops import sum_cells  # here, so that who only asks for the version need not wait
+
+    names: NDArray[np.int64] | None = None
+    largest = int(image.max(initial=0))
+    if largest >= _LARGEST_TABLE:
+        names, compact = np.unique(np.append(image, np.int32(0)), return_inverse=True)
+        image, largest = compact[:-1].reshape(image.shape), len(names) - 1
+    if channels.dtype not in _COUNTED_AS_THEY_ARE:
+        channels = channels.astype(np.float64)
+    counts, centre, moments, totals, under_totals = sum_cells(
+        np.ascontiguousarray(image, dtype=np.int32),
+        np.ascontiguousarray(others, dtype=np.int32),
+        np.ascontiguousarray(channels),
+        calibration.pixel_um,
+        largest + 1,
+    )
+    present = np.flatnonzero(counts[:, 0])
+    return _Sums(
+        present=present if names is None else names[present].astype(np.int64),
+        size=counts[present, 0].astype(np.float64),
+        under_size=counts[present, 1].astype(np.float64),
+        at_border=counts[present, 2] > 0,
+        centre=centre[present],
+        moments=moments[present],
+        totals=totals[:, present],
+        under_totals=under_totals[:, present],
+    )
+
+
+def _eccentricity(
+    moments: NDArray[np.float64], size: NDArray[np.float64], calibration: Calibration
+) -> NDArray[np.float64]:
+    yy, xx = (moments[:, axis] / size + calibration.pixel_um[axis] ** 2 / 12 for axis in (0, 1))
+    xy = moments[:, 2] / size
     mean, spread = (yy + xx) / 2, np.hypot((yy - xx) / 2, xy)
-    eccentricity = np.sqrt(np.clip(2 * spread / (mean + spread), 0, 1))
-    return y_um, x_um, eccentricity
-
-
-def _border_labels(image: NDArray[np.int32]) -> NDArray[np.int32]:
-    if image.size == 0:
-        return np.zeros(0, np.int32)
-    return np.unique(np.concatenate([image[0], image[-1], image[:, 0], image[:, -1]]))
+    return np.sqrt(np.clip(2 * spread / (mean + spread), 0, 1))  # type: ignore[no-any-return]

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from models.decode_loops import decode_flat
 from models.decode_rules import CHANCE_UNIT, SURE, Rules, chances
+from models.decode_sums import sum_cells
 
 
 def decode_arrays(
@@ -24,22 +25,19 @@ def decode_arrays(
     """
     flat, place = _memory(maps)
     other_flat, other_place = _memory(other_foreground[None])
-    labels, seeds, heat, sums = decode_flat(
+    labels, *found = decode_flat(
         flat,
         place,
-        other_flat,
-        other_place,
         (int(maps.shape[1]), int(maps.shape[2])),
         rules.smooth,
         rules.thresholds,
         rules.vote_scale,
         rules.seed_radius,
         rules.capture_rank,
-        chances(),
-        round(SURE * CHANCE_UNIT),
         rules.least_px,
         rules.owned,
     )
+    seeds, heat, sums = sum_cells(*found, other_flat, other_place, chances(), round(SURE * CHANCE_UNIT))
     return labels, seeds, heat, sums
 
 

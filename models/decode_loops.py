@@ -9,17 +9,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from assay.compiled import compiled, part
-from models.decode_rules import LARGEST_VOTE, STEPS_PER_LOGIT, VOTES_PER_PX
+from models.decode_rules import LARGEST_VOTE, VOTES_PER_PX
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int32]
 Longs = NDArray[np.int64]
 
-LANES = 32  # pixels that are looked at together
+LANES = 8  # pixels whose flags are looked at together, as one number
+NONE_INSIDE, ALL_INSIDE = np.uint64(0), np.uint64(0x0101010101010101)
+ZERO = np.float32(0)
 NINTH = np.float32(1 / 9)
-LOGIT_STEPS = np.float32(STEPS_PER_LOGIT)
 FARTHEST = np.float32(LARGEST_VOTE)
-NO_VOTE = -(2**31)
+NO_VOTE = np.int32(-(2**31))
 HALF_PX = VOTES_PER_PX // 2
 
 
@@ -27,20 +28,16 @@ HALF_PX = VOTES_PER_PX // 2
 def decode_flat(
     flat: Floats,
     place: Longs,
-    other_flat: Floats,
-    other_place: Longs,
     shape: tuple[int, int],
     smooth: bool,
     thresholds: Floats,
     vote_scale: Floats,
     seed_radius: Ints,
     capture_rank: Ints,
-    chance: Ints,
-    sure: int,
     least_px: int,
     owned: Ints,
 ) -> Any:
-    """Do it all in compiled code.
+    """Find the cells: labels, and what `decode_sums` needs to tell more of them.
 
     Maps come as the memory that holds them and their place in it: the first value and the steps to the next
     map, row and column. So one compiled function takes all layouts.
@@ -52,12 +49,7 @@ def decode_flat(
     pieces = _pieces(runs, votes, catchment, len(seeds))
     number = _kept(pieces, seeds, least_px, owned)
     _paint(labels, pieces, number)
-    sums = _sums(pieces, number, fore, votes, seeds, other_flat, other_place, chance, sure)
-    kept = seeds[np.flatnonzero(number[1:])]
-    heat = np.empty(len(kept), dtype=np.int32)
-    for k in range(len(kept)):
-        heat[k] = chance[_step(heats[kept[k, 2]], len(chance))]
-    return labels, kept[:, :2].copy(), heat, sums
+    return labels, pieces, number, seeds, fore, votes, heats
 
 
 @part
@@ -71,50 +63,51 @@ def _foreground(
     height, width = labels.shape
     n_runs, n_px, n_peaks = 0, 0, 0
     runs = np.empty((width + 256, 4), dtype=np.int32)
-    fore = np.empty(4 * width + 1024, dtype=np.float32)
-    votes = np.empty((4 * width + 1024, 2), dtype=np.int32)
+    fore = np.empty((1, 4 * width + 1024), dtype=np.float32)
+    votes = np.empty((2, 4 * width + 1024), dtype=np.int32)
     peaks = np.empty((width + 256, 2), dtype=np.int32)
-    heats = np.empty(width + 256, dtype=np.float32)
+    heats = np.empty((1, width + 256), dtype=np.float32)
     rows = np.empty((3, width), dtype=np.float32)  # row y lies in rows[y % 3]
-    line = np.empty(width + 2, dtype=np.float32)
-    mean = np.empty(width, dtype=np.float32)
+    line, mean = np.empty(width + 2, dtype=np.float32), np.empty(width, dtype=np.float32)
     values = np.empty((3, width), dtype=np.float32)
-    least = thresholds[0]
+    flags = np.zeros(-(-width // LANES) * LANES, dtype=np.uint8)
+    lanes = flags.view(np.uint64)
+    least, warm = thresholds[0], thresholds[1]
     _row(flat, place, 0, 0, rows[0])
     for y in range(height):
         if y + 1 < height:
             _row(flat, place, 0, y + 1, rows[(y + 1) % 3])
         if smooth:
             _mean(rows[max(y - 1, 0) % 3], rows[y % 3], rows[min(y + 1, height - 1) % 3], line, mean)
-        else:
-            mean[:] = rows[y % 3]
-        x = 0
-        while x < width:
-            x = _next(mean, x, width, least, True)
-            if x == width:
+        seen = mean if smooth else rows[y % 3]
+        _flag(seen, least, flags)
+        stop = 0
+        while True:
+            start = _next(flags, lanes, stop, width, True)
+            if start == width:
                 break
-            stop = _next(mean, x, width, least, False)
+            stop = _next(flags, lanes, start, width, False)
+            n = stop - start
             if n_runs == len(runs):
-                runs = _grown(runs)
-            if n_px + stop - x > len(fore):
-                fore, votes = _grown(fore), _grown(votes)
-            if n_peaks + stop - x > len(peaks):
-                peaks, heats = _grown(peaks), _grown(heats)
-            runs[n_runs, 0], runs[n_runs, 1], runs[n_runs, 2], runs[n_runs, 3] = y, x, stop, n_px
+                runs = _longer(runs)
+            if n_px + n > fore.shape[1]:
+                fore, votes = _wider(fore), _wider(votes)
+            if n_peaks + n > len(peaks):
+                peaks, heats = _longer(peaks), _wider(heats)
+            runs[n_runs, 0], runs[n_runs, 1], runs[n_runs, 2], runs[n_runs, 3] = y, start, stop, n_px
             n_runs += 1
-            _values(flat, place, smooth, y, x, stop, height, width, line, values)
-            for k in range(stop - x):
-                fore[n_px + k] = mean[x + k]
-                votes[n_px + k, 0] = _landing(y, values[1, k] * vote_scale[0], height)
-                votes[n_px + k, 1] = _landing(x + k, values[2, k] * vote_scale[1], width)
-                if values[0, k] >= thresholds[1]:
-                    peaks[n_peaks, 0], peaks[n_peaks, 1] = y, x + k
-                    heats[n_peaks] = values[0, k]
+            _values(flat, place, smooth, y, start, stop, labels.shape, line, values)
+            _say(seen[start:stop], fore[0, n_px : n_px + n])
+            _land(y, 0, values[1, :n], vote_scale[0], height, votes[0, n_px : n_px + n])
+            _land(start, 1, values[2, :n], vote_scale[1], width, votes[1, n_px : n_px + n])
+            for k in range(n):
+                if values[0, k] >= warm:
+                    peaks[n_peaks, 0], peaks[n_peaks, 1] = y, start + k
+                    heats[0, n_peaks] = values[0, k]
                     n_peaks += 1
-                    labels[y, x + k] = n_peaks
-            n_px += stop - x
-            x = stop
-    return runs[:n_runs], fore[:n_px], votes[:n_px], peaks[:n_peaks], heats[:n_peaks]
+                    labels[y, start + k] = n_peaks
+            n_px += n
+    return runs[:n_runs], fore[0, :n_px], votes[:, :n_px], peaks[:n_peaks], heats[0, :n_peaks]
 
 
 @part
@@ -122,10 +115,16 @@ def _row(flat: Floats, place: Longs, number: int, y: int, row: Floats) -> None:
     """Copy one row of one map."""
     start, step = place[0] + number * place[1] + y * place[2], place[3]
     if step == 1:
-        row[:] = flat[start : start + len(row)]
+        _say(flat[start : start + len(row)], row)
     else:
         for x in range(len(row)):
             row[x] = flat[start + x * step]
+
+
+@part
+def _say(source: Floats, to: Floats) -> None:
+    for k in range(len(to)):
+        to[k] = source[k]
 
 
 @part
@@ -140,18 +139,23 @@ def _mean(above: Floats, here: Floats, below: Floats, line: Floats, mean: Floats
 
 
 @part
-def _next(mean: Floats, x: int, width: int, least: np.float32, inside: bool) -> int:
+def _flag(seen: Floats, least: np.float32, flags: Any) -> None:
+    for x in range(len(seen)):
+        flags[x] = np.uint8(1) if seen[x] > least else np.uint8(0)
+
+
+@part
+def _next(flags: Any, lanes: Any, x: int, width: int, inside: bool) -> int:
     """First pixel from x on that is inside the foreground (or outside it)."""
-    while x + LANES <= width:
-        count = 0
-        for k in range(LANES):
-            count += mean[x + k] > least
-        if (count > 0) if inside else (count < LANES):
-            break
-        x += LANES
-    while x < width and (mean[x] > least) != inside:
-        x += 1
-    return x
+    passed = NONE_INSIDE if inside else ALL_INSIDE
+    while x < width:
+        if x % LANES == 0 and lanes[x // LANES] == passed:
+            x += LANES
+        elif (flags[x] != 0) == inside:
+            return x
+        else:
+            x += 1
+    return width
 
 
 @part
@@ -162,43 +166,70 @@ def _values(
     y: int,
     start: int,
     stop: int,
-    height: int,
-    width: int,
+    shape: tuple[int, int],
     line: Floats,
     values: Floats,
 ) -> None:
     """Heat and offsets from pixel `start` to `stop` of row y."""
-    above = place[0] + max(y - 1, 0) * place[2]
-    here = place[0] + y * place[2]
-    below = place[0] + min(y + 1, height - 1) * place[2]
-    step = place[3]
-    n = stop - start
+    step, n = place[3], stop - start
+    left, right = max(start - 1, 0), min(stop + 1, shape[1])
     for number in range(3):
-        shift = (number + 1) * place[1]
+        first = place[0] + (number + 1) * place[1] + left * step
+        here = first + y * place[2]
         if not smooth:
+            here += (start - left) * step
             for k in range(n):
-                values[number, k] = flat[here + shift + (start + k) * step]
+                values[number, k] = flat[here + k * step]
             continue
-        for k in range(n + 2):
-            at = shift + min(max(start + k - 1, 0), width - 1) * step
-            line[k] = (flat[above + at] + flat[here + at]) + flat[below + at]
+        # places without a sign: an index that might be negative would be looked at twice
+        above = np.uint64(first + max(y - 1, 0) * place[2])
+        below = np.uint64(first + min(y + 1, shape[0] - 1) * place[2])
+        middle = np.uint64(first + y * place[2])
+        shift = np.uint64(left - start + 1)  # 1 where the run begins at the edge
+        if step == 1:
+            for k in range(np.uint64(right - left)):
+                line[k + shift] = (flat[above + k] + flat[middle + k]) + flat[below + k]
+        else:
+            for k in range(np.uint64(right - left)):
+                at = k * np.uint64(step)
+                line[k + shift] = (flat[above + at] + flat[middle + at]) + flat[below + at]
+        if left == start:
+            line[0] = line[1]
+        if right == stop:
+            line[n + 1] = line[n]
         for k in range(n):
             values[number, k] = ((line[k] + line[k + 1]) + line[k + 2]) * NINTH
 
 
 @part
-def _landing(place: int, vote: np.float32, length: int) -> int:
-    """Where a pixel's vote lands, in sixteenths of a pixel, on the frame."""
-    if not abs(vote) < FARTHEST:
-        return NO_VOTE
-    return min(max(VOTES_PER_PX * place + int(np.rint(vote)), 0), VOTES_PER_PX * (length - 1))
+def _land(place: int, step: int, offsets: Floats, scale: np.float32, length: int, votes: Ints) -> None:
+    """Where the votes of a run land on the frame, in sixteenths of a pixel."""
+    last = np.int32(VOTES_PER_PX * (length - 1))
+    for k in range(len(votes)):
+        vote = offsets[k] * scale
+        near = abs(vote) < FARTHEST
+        landing = np.int32(VOTES_PER_PX * (place + k * step)) + np.int32(np.rint(vote if near else ZERO))
+        votes[k] = min(max(landing, np.int32(0)), last) if near else NO_VOTE
 
 
 @part
-def _grown(array: Any) -> Any:
-    wide = np.empty((2 * len(array), *array.shape[1:]), dtype=array.dtype)
-    wide[: len(array)] = array
-    return wide
+def _longer(array: Ints) -> Ints:
+    """The array with room for twice as many rows."""
+    longer = np.empty((2 * array.shape[0], array.shape[1]), dtype=array.dtype)
+    for k in range(array.shape[0]):
+        for i in range(array.shape[1]):
+            longer[k, i] = array[k, i]
+    return longer
+
+
+@part
+def _wider(array: Any) -> Any:
+    """The array with room for twice as many columns."""
+    wider = np.empty((array.shape[0], 2 * array.shape[1]), dtype=array.dtype)
+    for i in range(array.shape[0]):
+        for k in range(array.shape[1]):
+            wider[i, k] = array[i, k]
+    return wider
 
 
 @part
@@ -208,7 +239,7 @@ def _seeds(labels: Ints, peaks: Ints, heats: Floats, radius: Ints) -> Ints:
     seeds = np.empty((len(peaks), 3), dtype=np.int32)
     n = 0
     for k in range(len(peaks)):
-        y, x = peaks[k]
+        y, x = peaks[k, 0], peaks[k, 1]
         if _is_highest(labels, heats, k, y, x, 1, 1, height, width) and _is_highest(
             labels, heats, k, y, x, radius[0], radius[1], height, width
         ):
@@ -254,7 +285,7 @@ def _pieces(runs: Ints, votes: Ints, catchment: Ints, n_seeds: int) -> Ints:
     n, above, row_start = 0, 0, 0
     last_row = -2
     for r in range(len(runs)):
-        y, start, stop, first = runs[r]
+        y, start, stop, first = runs[r, 0], runs[r, 1], runs[r, 2], runs[r, 3]
         if y != last_row:
             above = row_start if y == last_row + 1 else n
             above_stop = n
@@ -266,7 +297,7 @@ def _pieces(runs: Ints, votes: Ints, catchment: Ints, n_seeds: int) -> Ints:
             while end < stop and _owner(votes, first + end - start, catchment) == owner:
                 end += 1
             if n == len(pieces):
-                pieces = _grown(pieces)
+                pieces = _longer(pieces)
             pieces[n, 0], pieces[n, 1], pieces[n, 2] = y, x, end
             pieces[n, 3], pieces[n, 4], pieces[n, 5] = first + x - start, owner, n
             if owner:
@@ -286,7 +317,7 @@ def _pieces(runs: Ints, votes: Ints, catchment: Ints, n_seeds: int) -> Ints:
 
 @part
 def _owner(votes: Ints, k: int, catchment: Ints) -> int:
-    y, x = votes[k]
+    y, x = votes[0, k], votes[1, k]
     if y == NO_VOTE or x == NO_VOTE:
         return 0
     return catchment[(y + HALF_PX) // VOTES_PER_PX, (x + HALF_PX) // VOTES_PER_PX]  # type: ignore[no-any-return]
@@ -335,52 +366,6 @@ def _kept(pieces: Ints, seeds: Ints, least_px: int, owned: Ints) -> Ints:
 def _paint(labels: Ints, pieces: Ints, number: Ints) -> None:
     for k in range(len(pieces)):
         y, start, stop = pieces[k, 0], pieces[k, 1], pieces[k, 2]
-        labels[y, start:stop] = number[pieces[k, 4]]
-
-
-@part
-def _sums(
-    pieces: Ints,
-    number: Ints,
-    fore: Floats,
-    votes: Ints,
-    seeds: Ints,
-    other_flat: Floats,
-    other_place: Longs,
-    chance: Ints,
-    sure: int,
-) -> Longs:
-    sums = np.zeros((number.max() if len(number) else 0, 6), dtype=np.int64)
-    for k in range(len(pieces)):
-        y, start, stop, first, owner, _ = pieces[k]
-        cell = number[owner] - 1
-        if cell < 0:
-            continue
-        seed_y, seed_x = VOTES_PER_PX * seeds[owner - 1, 0], VOTES_PER_PX * seeds[owner - 1, 1]
-        of_other = other_place[0] + y * other_place[2]
-        own, others, unsure, miss_y, miss_x = 0, 0, 0, np.int64(0), np.int64(0)
-        for i in range(stop - start):
-            own_chance = chance[_step(fore[first + i], len(chance))]
-            own += own_chance
-            unsure += own_chance < sure
-            others += chance[_step(other_flat[of_other + (start + i) * other_place[3]], len(chance))]
-            dy, dx = np.int64(votes[first + i, 0] - seed_y), np.int64(votes[first + i, 1] - seed_x)
-            miss_y += dy * dy
-            miss_x += dx * dx
-        sums[cell, 0] += stop - start
-        sums[cell, 1] += own
-        sums[cell, 2] += others
-        sums[cell, 3] += unsure
-        sums[cell, 4] += miss_y
-        sums[cell, 5] += miss_x
-    return sums
-
-
-@part
-def _step(logit: np.float32, n: int) -> int:
-    """Place of a logit in the table of probabilities."""
-    half = (n - 1) // 2
-    step = logit * LOGIT_STEPS
-    if not step > -np.float32(half):  # also what is no number
-        return 0
-    return int(np.rint(min(step, np.float32(half)))) + half
+        cell = number[pieces[k, 4]]
+        for x in range(start, stop):
+            labels[y, x] = cell

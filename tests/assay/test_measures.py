@@ -167,3 +167,43 @@ def test_a_label_without_a_score_is_refused():
     )
     with pytest.raises(ShapeError, match="effector label 2 has no score"):
         measured(labels)
+
+
+def test_measures_are_those_of_scikit_image():
+    regionprops_table = pytest.importorskip("skimage.measure").regionprops_table
+    rng = np.random.default_rng(8)
+    y, x = np.mgrid[:90, :130]
+    image = np.zeros((90, 130), np.int32)
+    for label, (cy, cx, ry, rx) in enumerate(rng.uniform((0, 0, 3, 3), (90, 130, 12, 12), (20, 4)), start=1):
+        image[((y - cy) / ry) ** 2 + ((x - cx) / rx) ** 2 <= 1] = label
+    channels = rng.integers(0, 65536, (3, 90, 130)).astype(np.uint16)
+    labels = FrameLabels(
+        effectors=np.zeros_like(image),
+        targets=image,
+        effector_scores=np.zeros(0, np.float32),
+        target_scores=np.ones(20, np.float32),
+    )
+    cells = measured(labels, channels)["target"]
+    properties = ("label", "area", "centroid", "inertia_tensor_eigvals", "intensity_mean")
+    table = regionprops_table(image, np.moveaxis(channels, 0, -1), properties=properties)
+    assert cells.label.tolist() == table["label"].tolist()
+    assert cells.area_um2.tolist() == table["area"].tolist()
+    np.testing.assert_allclose(cells.y_um, table["centroid-0"], rtol=1e-12)
+    np.testing.assert_allclose(cells.x_um, table["centroid-1"], rtol=1e-12)
+    # its pixels are points, ours are squares, whose own variance of 1/12 adds to both axes
+    long, short = (table[f"inertia_tensor_eigvals-{axis}"] + 1 / 12 for axis in (0, 1))
+    np.testing.assert_allclose(cells.eccentricity, np.sqrt(1 - short / long), rtol=1e-9, atol=1e-7)
+    for number in range(3):
+        np.testing.assert_allclose(cells.means[f"c{number}"], table[f"intensity_mean-{number}"], rtol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int16, np.float32, np.float64])
+def test_channels_of_every_type_of_number_are_measured_alike(frame_labels, dtype):
+    cells = measured(frame_labels("A A . B"), np.array([[[1, 2, 9, 40]]], dtype))["target"]
+    assert cells.means["c0"].tolist() == [1.5, 40.0]
+
+
+def test_channels_that_are_a_view_of_a_larger_array_are_measured_alike(frame_labels):
+    whole = np.arange(24, dtype=np.uint16).reshape(1, 3, 8)
+    cells = measured(frame_labels("A A . B"), whole[:, 1:2, ::2])["target"]
+    assert cells.means["c0"].tolist() == [9.0, 14.0]  # 8, 10 and 14

@@ -1,0 +1,158 @@
+"""The compiled loops of `measures`: sums over the pixels of every cell.
+
+Nothing but numbers and arrays of them. Each cell's pixels are added in row order in float64, so that a sum is the
+same to the last bit however it is written.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from assay.compiled import compiled, part
+
+LANES = 16  # pixels that are looked at together
+
+Longs = NDArray[np.int64]
+Doubles = NDArray[np.float64]
+
+
+@compiled
+def sum_cells(
+    image: NDArray[np.int32],
+    others: NDArray[np.int32],
+    channels: NDArray[Any],
+    pixel_um: tuple[float, float],
+    n_labels: int,
+) -> tuple[Longs, Doubles, Doubles, Doubles, Doubles]:
+    """Sum over the pixels of each label from 0 to `n_labels` - 1; rows of what is not there are 0.
+
+    Args:
+        image: (Y, X) labels.
+        others: (Y, X) labels of the other role.
+        channels: (C, Y, X).
+        pixel_um: Size (y, x).
+        n_labels: One more than the largest label.
+
+    Returns:
+        (labels, 3): pixels, those that a cell of the other role covers, those at the edge of the image;
+        (labels, 2): centre y and x in um;
+        (labels, 3): sums of squared distances from it in um2: yy, xx, yx;
+        (C, labels): sums of each channel; and over the covered pixels alone.
+    """
+    runs = _runs(image)
+    counts = np.zeros((n_labels, 3), dtype=np.int64)
+    places = np.zeros((n_labels, 2), dtype=np.int64)
+    _count(runs, image.shape, others, counts, places)
+    centre = np.zeros((n_labels, 2), dtype=np.float64)
+    for label in range(n_labels):
+        if counts[label, 0]:
+            for axis in range(2):
+                centre[label, axis] = places[label, axis] / counts[label, 0] * pixel_um[axis]
+    moments = np.zeros((n_labels, 3), dtype=np.float64)
+    _moments(runs, pixel_um, centre, moments)
+    totals = np.zeros((channels.shape[0], n_labels), dtype=np.float64)
+    covered = np.zeros((channels.shape[0], n_labels), dtype=np.float64)
+    for number in range(channels.shape[0]):
+        _add(runs, channels[number], others, totals[number], covered[number])
+    return counts, centre, moments, totals, covered
+
+
+@part
+def _runs(image: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Runs of one label in one row: row, start, stop, label; in row order."""
+    height, width = image.shape
+    runs = np.empty((width + 1024, 4), dtype=np.int32)
+    n = 0
+    for y in range(height):
+        row = image[y]
+        x = 0
+        while x < width:
+            if row[x] == 0:
+                if x + LANES <= width and _is_empty(row[x : x + LANES]):
+                    x += LANES
+                else:
+                    x += 1
+                continue
+            start = x
+            while x < width and row[x] == row[start]:
+                x += 1
+            if n == len(runs):
+                runs = _longer(runs)
+            runs[n, 0], runs[n, 1], runs[n, 2], runs[n, 3] = y, start, x, row[start]
+            n += 1
+    return runs[:n]
+
+
+@part
+def _is_empty(pixels: NDArray[np.int32]) -> bool:
+    seen = np.int32(0)
+    for k in range(LANES):
+        seen |= pixels[k]
+    return bool(seen == 0)
+
+
+@part
+def _longer(runs: NDArray[np.int32]) -> NDArray[np.int32]:
+    longer = np.empty((2 * runs.shape[0], 4), dtype=np.int32)
+    for k in range(runs.shape[0]):
+        for i in range(4):
+            longer[k, i] = runs[k, i]
+    return longer
+
+
+@part
+def _count(
+    runs: NDArray[np.int32],
+    shape: tuple[int, int],
+    others: NDArray[np.int32],
+    counts: Longs,
+    places: Longs,
+) -> None:
+    for r in range(len(runs)):
+        y, start, stop, label = runs[r, 0], runs[r, 1], runs[r, 2], runs[r, 3]
+        n = np.int64(stop - start)
+        counts[label, 0] += n
+        places[label, 0] += n * y
+        places[label, 1] += n * (start + stop - 1) // 2
+        under = 0
+        for x in range(start, stop):
+            under += others[y, x] != 0
+        counts[label, 1] += under
+        if y == 0 or y == shape[0] - 1 or start == 0 or stop == shape[1]:
+            counts[label, 2] += 1
+
+
+@part
+def _moments(
+    runs: NDArray[np.int32], pixel_um: tuple[float, float], centre: Doubles, moments: Doubles
+) -> None:
+    for r in range(len(runs)):
+        y, start, stop, label = runs[r, 0], runs[r, 1], runs[r, 2], runs[r, 3]
+        dy = y * pixel_um[0] - centre[label, 0]
+        yy, xx, yx = moments[label, 0], moments[label, 1], moments[label, 2]
+        for x in range(start, stop):
+            dx = x * pixel_um[1] - centre[label, 1]
+            yy += dy * dy
+            xx += dx * dx
+            yx += dy * dx
+        moments[label, 0], moments[label, 1], moments[label, 2] = yy, xx, yx
+
+
+@part
+def _add(
+    runs: NDArray[np.int32],
+    channel: NDArray[Any],
+    others: NDArray[np.int32],
+    totals: Doubles,
+    covered: Doubles,
+) -> None:
+    for r in range(len(runs)):
+        y, start, stop, label = runs[r, 0], runs[r, 1], runs[r, 2], runs[r, 3]
+        total, under = totals[label], covered[label]
+        for x in range(start, stop):
+            value = np.float64(channel[y, x])
+            total += value
+            if others[y, x]:
+                under += value
+        totals[label], covered[label] = total, under

@@ -13,6 +13,7 @@ from assay.pipeline.plan import RunPlan
 from assay.pipeline.planning import RunOptions, plan_run
 from assay.protocol import Protocol
 from assay.quality import concatenate, mask_frames, measure_frame
+from assay.segmentation_quality import unseen_texts
 from assay.stack import FieldId
 
 _FIELDS_LOOKED_AT = 12
@@ -42,6 +43,7 @@ def check_plate(
     lines += [f"{count} fields: {kind}" for kind, count in sorted(kinds.items())]
     if protocol is not None:
         lines += _plate_map(protocol, wells)
+        lines += _channels(plate, protocol) if labels is None else []
     step = max(1, -(-len(plate.fields) // _FIELDS_LOOKED_AT))
     for place in plate.fields[::step]:
         if str(place) not in " ".join(problems):
@@ -105,6 +107,19 @@ def _fields(plate: Plate, protocol: Protocol | None) -> tuple[list[str], Counter
             f"{t} frames{every} of {y} x {x} px at {size[0]:g} x {size[1]:g} um{missing}; channels {channels}"
         ] += 1
     return problems, kinds
+
+
+def _channels(plate: Plate, protocol: Protocol) -> list[str]:
+    """What the model does without, and which channels no role uses, by the first field that can be opened."""
+    for place in plate.fields:
+        try:
+            names = plate.stack(place, calibration=protocol.calibration).channel_names
+            roles = protocol.channel_indices(names, str(place))
+        except AssayError:
+            continue  # it is among the problems
+        used = {names[channel] for channels in roles.values() for channel in channels}
+        return [f"WARNING {text}" for text in unseen_texts(roles, names, used)]
+    return []
 
 
 def _plate_map(protocol: Protocol, wells: list[str]) -> list[str]:

@@ -301,6 +301,11 @@ def test_a_field_without_a_usable_frame_is_excluded_with_its_reason():
         ({"cell_covered_percent": 85.0}, "crowded: cells cover 85 % of the image"),
         ({"lost_percent": 45.0}, "45 % of tracks end as lost"),
         (
+            {"dead_at_start_percent": 80.0},
+            "80 % of targets are dead in the first frame: is the death channel the right one?",
+        ),
+        ({"segmentation": ("the model doubts itself",)}, "the model doubts itself"),
+        (
             {"length_min": 50.0, "longest_min": 175.0},
             "the film lasts 50 min, others of the plate up to 175 min: its deaths and kills cover less time",
         ),

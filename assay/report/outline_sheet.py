@@ -1,6 +1,7 @@
 """A picture of what a model found, beside what a person outlined: one row an image, right and wrong in colours."""
 
 import io
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -79,7 +80,8 @@ def _font() -> Any:
 def _row(view: OutlinedView) -> Image.Image:
     """The three panels of an image, cut to where cells count."""
     box = _box(view.known)
-    zoom = max(1, min(_LARGEST_ZOOM, _SIDE_PX // max(box[0].stop - box[0].start, box[1].stop - box[1].start)))
+    longest = max(box[0].stop - box[0].start, box[1].stop - box[1].start)
+    zoom = max(1, min(_LARGEST_ZOOM, math.ceil(_SIDE_PX / longest)))
     panels = [
         [(labels, OUTLINED) for labels in view.truth],
         _judged(view, view.before),

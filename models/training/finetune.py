@@ -26,6 +26,7 @@ from models.weights import ZOO, ModelCard, load_network, save_model
 
 LICENCE = "of your images"
 _WAYS = (1.0, 0.75, 0.5)  # from the base to what was learned
+_WARM_UP = 20  # steps; there are a few hundred in all
 _FEW_CELLS = 30  # held-out cells below which before and after are told apart coarsely
 
 
@@ -171,6 +172,7 @@ def _learned(
         batch=settings.batch,
         side_px=settings.side_px,
         learning_rate=settings.learning_rate,
+        warm_up=_WARM_UP,
         device=settings.device,
     )
     with tempfile.TemporaryDirectory(prefix="killassay-finetune-") as folder:

@@ -49,6 +49,7 @@ class TrainingSettings:
     batch: int = 8
     side_px: int = 256
     learning_rate: float = 3e-3
+    warm_up: int | None = None  # steps until the rate is reached; None: as from nothing
     weight_decay: float = 1e-2
     widths: tuple[int, ...] = SIZES["standard"]
     device: str = "auto"
@@ -187,7 +188,7 @@ class Session:
 
     def learn(self, batch: Sequence[Tensor]) -> float:
         """One step on planes, truth and weight; gives its loss."""
-        rate = 0.5 * (1 + np.cos(np.pi * min(1.0, self.progress()))) * min(1.0, (self.step + 1) / _WARM_UP)
+        rate = 0.5 * (1 + np.cos(np.pi * min(1.0, self.progress()))) * self._warmth()
         planes, truth, weight = (tensor.to(self.device, non_blocking=True) for tensor in batch)
         self.network.train()
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
@@ -198,6 +199,10 @@ class Session:
         self.step += 1
         self.averaged.follow(self.network, step=self.step)
         return loss.item()
+
+    def _warmth(self) -> float:
+        steps = _WARM_UP if self.settings.warm_up is None else self.settings.warm_up
+        return min(1.0, (self.step + 1) / max(1, steps))
 
     def line(self, losses: Sequence[float]) -> str:
         """How it goes."""

@@ -74,8 +74,7 @@ def tuned(base, out, *, mixed=2, judged=0, settings=SETTINGS, log=lambda line: N
     )
 
 
-def test_boxes_are_learned_and_the_card_tells_how(base, tmp_path, monkeypatch):
-    monkeypatch.setattr("models.training.train._WARM_UP", 5)
+def test_boxes_are_learned_and_the_card_tells_how(base, tmp_path):
     out = tmp_path / "mine" / "boxes.json"
     settings = replace(SETTINGS, steps=100, learning_rate=1e-2)
     result = tuned(base, out, settings=settings)

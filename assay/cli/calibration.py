@@ -2,13 +2,10 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
 
 import numpy as np
-import typer
 
 from assay.brightness import measure_brightness, role_slots
-from assay.cli.outputs import refuse_inside_plate
 from assay.cli.progress import Reporter
 from assay.cli.training import simulated_frames
 from assay.labels import ChannelRole
@@ -70,15 +67,3 @@ def _counted(frames: Iterator[TrainingFrame], progress: Reporter) -> Iterator[Tr
     for frame in frames:
         yield frame
         progress.advance()
-
-
-def calibrate(
-    context: typer.Context,
-    card: Annotated[Path, typer.Argument(help="Path of the model's card; it is written anew.")],
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
-) -> None:
-    """Fit how likely a model's cells are right, on simulated films it never saw, and write it into its card."""
-    refuse_inside_plate(card, "CARD")
-    done = calibrate_model(card, device=device, progress=context.obj)
-    said = "scores are probabilities" if done.confidence else "it stays without: its scores only order cells"
-    typer.echo(f"confidence of {done.name}: {said}")

@@ -39,6 +39,7 @@ def _list(context: typer.Context) -> None:
     Console(highlight=False).print(table)
     for card in cards:
         typer.echo(f"{card.name} has learned from: {card.training_data}")
+        typer.echo(f"{card.name}: {_score_words(card.confidence is not None)}")
     typer.echo(
         "AP50 is the lowest and the highest over the films of the card; `killassay models show NAME` has each."
     )
@@ -53,7 +54,9 @@ def show(name: _NameArgument) -> None:
     card = card_of(name)
     for field in fields(card):
         value = getattr(card, field.name)
-        if field.name != "scores" and value not in (None, ""):
+        if field.name == "confidence":
+            typer.echo(f"confidence: {_score_words(value is not None)}")
+        elif field.name != "scores" and value not in (None, ""):
             typer.echo(f"{field.name}: {_words(value)}")
     if card.scores:
         typer.echo("scores:")
@@ -82,6 +85,27 @@ def export_model(
             refuse_inside_plate(path, option)
             write(name, path)
             typer.echo(str(path))
+
+
+@models.command("calibrate")
+def calibrate(
+    context: typer.Context,
+    card: Annotated[Path, typer.Argument(help="Path of the model's card; it is written anew.")],
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+) -> None:
+    """Fit how likely a model's cells are right, on simulated films it never saw, and write it into its card."""
+    _require_our_models()
+    refuse_inside_plate(card, "CARD")
+    from assay.cli.calibration import calibrate_model
+
+    done = calibrate_model(card, device=device, progress=context.obj)
+    typer.echo(f"{done.name}: {_score_words(done.confidence is not None)}")
+
+
+def _score_words(calibrated: bool) -> str:
+    if calibrated:
+        return "scores are calibrated: the probability that an outline is right (IoU 0.5) on films as it learned from"
+    return "scores are not calibrated: they order cells, and no field is told from those it learned from"
 
 
 def _span(scores: Mapping[str, Any], role: str) -> str:

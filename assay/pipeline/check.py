@@ -10,7 +10,7 @@ from assay.io.given_labels import LabelRequest
 from assay.io.ome_zarr import Plate, open_plate
 from assay.pipeline.label_contrast import LabelDoubts, doubts_about_labels
 from assay.pipeline.plan import RunPlan
-from assay.pipeline.planning import RunOptions, plan_run
+from assay.pipeline.planning import RunOptions, plan_run, require_workable_frames
 from assay.protocol import Protocol
 from assay.quality import concatenate, mask_frames, measure_frame
 from assay.segmentation_quality import unseen_texts
@@ -93,6 +93,7 @@ def _fields(plate: Plate, protocol: Protocol | None) -> tuple[list[str], Counter
     for place in plate.fields:
         try:
             stack = plate.stack(place, calibration=given)
+            require_workable_frames(stack.shape, place)
             if protocol is not None:
                 protocol.channel_indices(stack.channel_names, str(place))
         except AssayError as error:

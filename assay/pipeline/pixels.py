@@ -5,7 +5,8 @@ touching pairs, which are therefore a unit of their own and can be found again f
 """
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from assay.brightness import frames_to_sample, measure_brightness, role_slots
+from assay.brightness import Brightness, frames_to_sample, measure_brightness, role_slots
 from assay.io.ome_zarr import LabelPlate, MissingChunks, Plate, open_plate
 from assay.io.results import Results
 from assay.labels import CELL_ROLES, CellMeasures, CellRole, FrameLabels, Pairs, Segmenter
@@ -22,6 +23,7 @@ from assay.measures import concatenate as concatenate_measures
 from assay.measures import measure
 from assay.pipeline.outlines import Outlines
 from assay.pipeline.plan import FieldPlan
+from assay.pipeline.read_ahead import read_ahead
 from assay.pipeline.work_files import (
     measures_file,
     read_brightness,
@@ -36,7 +38,8 @@ from assay.quality import concatenate as concatenate_quality
 from assay.stack import Stack
 from assay.touching import concatenate_pairs, touching_pairs
 
-_BATCH_PIXELS = 1 << 22  # of all frames of a batch together
+_BATCH_PIXELS = {"cpu": 1 << 22, "cuda": 1 << 25}  # of all frames of a batch together
+_READ_AHEAD_PIXELS = 1 << 25  # of a batch: two larger ones at once would cost too much memory
 
 MakeSegmenter = Callable[[], Segmenter]
 
@@ -108,34 +111,64 @@ def _segment(
         results.ledger.forget(step, unit)
     stack, outlines = open_stack(plan), Outlines(plan, lambda: _segmenter(make_segmenter))
     brightness = read_brightness(work_file(plan.results, "brightness", plan.field))
-    height, width = plan.shape[2:]
-    labels = {role: np.zeros((end - first, height, width), dtype=np.uint32) for role in CELL_ROLES}
+    shape = (end - first, *plan.shape[2:])
+    labels = {role: np.zeros(shape, dtype=np.uint32) for role in CELL_ROLES}
     store = LabelPlate.open(frame_labels_path(plan.results))
     preview = _Preview(plan, store, first, end)
     found: list[_Frame] = []
-    size = batch_frames or max(1, min(8, _BATCH_PIXELS // (height * width)))
-    for start in range(first, end, size):
-        frames = [f for f in range(start, min(start + size, end)) if f not in plan.missing_frames]
-        if not frames:
-            continue
-        images = stack.read(frames)
-        preview.add(frames, images)
-        slots, present = role_slots(images, brightness, plan.roles)
-        clock.lap("read")
-        seen = outlines.find(frames, slots, present)
-        clock.lap("network")
-        for frame, image, cells in zip(frames, images, seen, strict=True):
-            kept = _nothing(cells) if _is_blank(image, plan.steady_channels()) else cells
-            labels["effector"][frame - first] = kept.effectors
-            labels["target"][frame - first] = kept.targets
-            found.append(_measure_all(plan, frame, image, kept))
-        clock.lap("measure")
+    batches = _batches(plan, first, end, batch_frames)
+    with closing(_brought(plan, stack, brightness, batches)) as brought:
+        for batch in brought:
+            clock.lap("read")
+            preview.add(batch.frames, batch.images)
+            seen = outlines.find(batch.frames, batch.slots, batch.present)
+            clock.lap("network")
+            for frame, image, cells in zip(batch.frames, batch.images, seen, strict=True):
+                kept = _nothing(cells) if _is_blank(image, plan.steady_channels()) else cells
+                labels["effector"][frame - first] = kept.effectors
+                labels["target"][frame - first] = kept.targets
+                found.append(_measure_all(plan, frame, image, kept))
+            clock.lap("measure")
     outputs = outlines.finish(first)
     outputs += [*preview.write(), *_write_run(plan, store, first, labels, found)]
     clock.lap("write")
     results.ledger.commit("pixels", unit, plan.pixels_key(), outputs, seconds=clock.total(), facts=clock.laps)
     pairs = write_pairs(work_file(plan.results, "pairs", plan.field, first), _pairs_of(found))
     results.ledger.commit("pairs", unit, plan.pairs_key(), [pairs], seconds=clock.laps["measure"])
+
+
+def _batches(plan: FieldPlan, first: int, end: int, batch_frames: int | None) -> list[list[int]]:
+    """Frames that go through the model together; what was never recorded is left out."""
+    frame_pixels = plan.shape[2] * plan.shape[3]
+    most = _BATCH_PIXELS.get(plan.segmenter.get("device", "cpu"), _BATCH_PIXELS["cpu"])
+    size = batch_frames or max(1, min(8, most // frame_pixels))
+    cut = [range(start, min(start + size, end)) for start in range(first, end, size)]
+    batches = [[frame for frame in frames if frame not in plan.missing_frames] for frames in cut]
+    return [frames for frames in batches if frames]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Pixels:
+    """Some frames, raw and on the model's scale."""
+
+    frames: list[int]
+    images: NDArray[Any]  # (N, C, Y, X)
+    slots: NDArray[np.float32]  # (N, R, Y, X)
+    present: tuple[bool, ...]
+
+
+def _brought(
+    plan: FieldPlan, stack: Stack, brightness: Brightness, batches: Sequence[list[int]]
+) -> Generator[_Pixels, None, None]:
+    """Read batch after batch, one ahead of the model where memory allows."""
+
+    def bring(frames: list[int]) -> _Pixels:
+        images = stack.read(frames)
+        slots, present = role_slots(images, brightness, plan.roles)
+        return _Pixels(frames=frames, images=images, slots=slots, present=present)
+
+    largest = max(map(len, batches), default=0) * plan.shape[2] * plan.shape[3]
+    yield from read_ahead(bring, batches) if largest <= _READ_AHEAD_PIXELS else map(bring, batches)
 
 
 def _pair_again(plan: FieldPlan, results: Results, first: int, end: int) -> None:

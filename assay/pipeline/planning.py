@@ -13,6 +13,8 @@ from assay.pipeline.plan import FieldPlan, RunPlan
 from assay.protocol import Protocol as AssayProtocol
 from assay.stack import FieldId
 
+LARGEST_FRAME_PX = 8192 * 8192  # a run holds whole frames, of every channel, on the model's scale
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunOptions:
@@ -86,6 +88,7 @@ def plan_run(
 def _plan_field(plate: Plate, place: FieldId, results: Path, protocol: AssayProtocol) -> FieldPlan:
     policy: MissingChunks = "mask" if protocol.input.missing_chunks == "mask" else "fail"
     stack = plate.stack(place, calibration=protocol.calibration, missing_chunks=policy)
+    require_workable_frames(stack.shape, place)
     missing = stack.missing_frames
     if len(missing) == stack.shape[0]:
         raise ImageError(
@@ -106,6 +109,20 @@ def _plan_field(plate: Plate, place: FieldId, results: Path, protocol: AssayProt
         protocol=protocol,
         segmenter={},
     )
+
+
+def require_workable_frames(shape: tuple[int, ...], place: FieldId) -> None:
+    """Refuse frames that no memory holds, before any pixel is read.
+
+    Raises:
+        ImageError: A frame has more than `LARGEST_FRAME_PX` pixels.
+    """
+    height, width = shape[2:]
+    if height * width > LARGEST_FRAME_PX:
+        raise ImageError(
+            f"{place}: its frames of {height} x {width} pixels are too large, expected at most 8192 x 8192. Cut them into "
+            "fields of that size, each a field of its well, and run those."
+        )
 
 
 def _require_wells(fields: Sequence[FieldId], wells: Sequence[str]) -> None:

@@ -16,9 +16,10 @@ from models.decode import DecodedCells
 
 MOST_WRONG = 0.25
 """A model that expects more of its cells to be wrong is not to be believed unseen."""
-CLEARLY_BETTER = 0.04
+CLEARLY_BETTER = 0.015
 """So much larger must the share of right cells be for channels to be called swapped ..."""
-AS_MANY = 0.7
+CLEARLY_BETTER_TARGET_DEATH = 0.04  # dead targets show their dye and the death dye, live ones the former only
+AS_MANY = 0.5
 """... and not fewer right cells than this share of those found as the channels are."""
 SWAPS: tuple[tuple[ChannelRole, ChannelRole], ...] = (
     ("effector", "target"),
@@ -106,7 +107,8 @@ def swap_doubt(
         enough = float(other.sum(dtype=np.float64)) >= AS_MANY * float(given.sum(dtype=np.float64))
         before = float(given.mean(dtype=np.float64)) if len(given) else 0.0
         gain = float(other.mean(dtype=np.float64)) - before if enough else -1.0
-    return Doubt(about="swap", of=" ".join(swap), value=gain, least=-1.0, most=CLEARLY_BETTER)
+    most = CLEARLY_BETTER_TARGET_DEATH if swap == ("target", "death") else CLEARLY_BETTER
+    return Doubt(about="swap", of=" ".join(swap), value=gain, least=-1.0, most=most)
 
 
 def usual_of(areas_um2: Sequence[float], strays: Sequence[float]) -> Usual:

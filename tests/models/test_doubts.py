@@ -65,7 +65,7 @@ def test_a_swap_exchanges_two_slots_and_leaves_the_frame_alone():
 
 def test_a_swap_is_judged_by_the_share_of_right_cells():
     given = [np.full(10, 0.6, np.float32), np.full(10, 0.8, np.float32)]  # 14 of 20 right
-    other = [np.full(6, 0.9, np.float32), np.full(6, 0.9, np.float32)]  # 10.8 of 12, more than 0.7 of 14
+    other = [np.full(6, 0.9, np.float32), np.full(6, 0.9, np.float32)]  # 10.8 of 12, more than half of 14
     doubt = swap_doubt(("effector", "target"), given, other)
     assert (doubt.about, doubt.of) == ("swap", "effector target")
     assert doubt.value == pytest.approx(0.2)
@@ -74,7 +74,7 @@ def test_a_swap_is_judged_by_the_share_of_right_cells():
 
 def test_few_good_cells_are_no_better_than_many():
     given = [np.full(20, 0.7, np.float32)]
-    assert swap_doubt(("target", "death"), given, [np.full(9, 1.0, np.float32)]).value == -1.0
+    assert swap_doubt(("target", "death"), given, [np.full(9, 0.7, np.float32)]).value == -1.0
     assert math.isnan(swap_doubt(("target", "death"), given, [np.full(3, 1.0, np.float32)]).value)
 
 

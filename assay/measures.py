@@ -168,7 +168,7 @@ def _sums(
     largest = int(image.max(initial=0))
     if largest >= _LARGEST_TABLE:
         names, compact = np.unique(np.append(image, np.int32(0)), return_inverse=True)
-        image, largest = compact[:-1].reshape(image.shape), len(names) - 1
+        image, largest = compact[:-1].reshape(image.shape).astype(np.int32), len(names) - 1
     if channels.dtype not in _COUNTED_AS_THEY_ARE:
         channels = channels.astype(np.float64)
     counts, centre, moments, totals, under_totals = sum_cells(
@@ -197,4 +197,4 @@ def _eccentricity(
     yy, xx = (moments[:, axis] / size + calibration.pixel_um[axis] ** 2 / 12 for axis in (0, 1))
     xy = moments[:, 2] / size
     mean, spread = (yy + xx) / 2, np.hypot((yy - xx) / 2, xy)
-    return np.sqrt(np.clip(2 * spread / (mean + spread), 0, 1))  # type: ignore[no-any-return]
+    return np.sqrt(np.clip(2 * spread / (mean + spread), 0, 1))

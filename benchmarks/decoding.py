@@ -26,7 +26,7 @@ from assay.touching import touching_pairs
 from assay.units import Calibration
 from models.decode import SETTINGS, DecodedCells, decode
 from models.decode_torch import averaged, decode_tensors
-from models.devices import one_thread
+from models.devices import keep_freed_memory, one_thread
 from models.training.targets import role_truth
 
 CALIBRATION = Calibration(pixel_um=(0.65, 0.65), frame_min=2.0)
@@ -46,6 +46,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     one_thread()
+    keep_freed_memory()  # as every worker does
     generator = np.random.default_rng(0)
     drawn = ((options.effectors, 7.0), (options.targets, 15.0))
     truth = [draw_cells(generator, n, radius, options.side) for n, radius in drawn]

@@ -56,7 +56,8 @@ def without(cells: DecodedCells, dropped: NDArray[np.bool_]) -> DecodedCells:
     number = np.zeros(len(dropped) + 1, dtype=np.int32)
     number[1:][~dropped] = np.arange(1, (~dropped).sum() + 1)
     kept = {field.name: getattr(cells.features, field.name)[~dropped] for field in fields(CellFeatures)}
-    return DecodedCells(labels=number[cells.labels], features=CellFeatures(**kept))
+    features = CellFeatures(**kept)
+    return DecodedCells(labels=number[cells.labels], features=features, foreground_px=cells.foreground_px)
 
 
 def _overlaps(

@@ -47,6 +47,7 @@ class DecodedCells:
 
     labels: NDArray[np.int32]  # (Y, X), 1..n ordered by the (y, x) of the seeds, 0 is background
     features: CellFeatures
+    foreground_px: int  # pixels that were taken for some cell of the role, those that no cell got included
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,11 +63,11 @@ class DecodeSettings:
 
 
 SETTINGS: Mapping[CellRole, DecodeSettings] = {
-    "effector": DecodeSettings(),
+    "effector": DecodeSettings(seed_radius_um=2.6, min_area_um2=12.0),
     # spread cells are large, and their ends are vague about the centre
-    "target": DecodeSettings(min_heat=0.4, seed_radius_um=3.0, capture_um=9.0),
+    "target": DecodeSettings(min_heat=0.45, seed_radius_um=4.5, capture_um=9.0),
 }
-"""Chosen on simulated films that no model was trained on and none is scored on."""
+"""Chosen on simulated films that no model was trained on and none is scored on (`benchmarks.decode_sweep`)."""
 
 
 def decode(
@@ -89,8 +90,8 @@ def decode(
         other_foreground: (Y, X) foreground logit of the other role, on the same device.
         pixel_um: Pixel size (y, x) of the maps' grid.
         settings: Thresholds.
-        smooth: Average the maps over 3x3 pixels first: the network speaks in blocks of 2x2, whose members
-            differ where it is unsure. Not for maps that were resampled and so averaged before.
+        smooth: Average foreground and heat over 3x3 pixels first: the network speaks in blocks of 2x2, whose
+            members differ where it is unsure. Not for maps that were resampled and so averaged before.
         offset_unit_px: Pixels (y, x) of the maps' grid that an offset of 1 stands for.
         owned: Rows and columns; only cells whose seed lies in them are kept. For windows of a large frame.
 
@@ -107,8 +108,8 @@ def decode(
         owned=_bounds(owned, maps.shape[1:]),
     )
     decoded = (decode_arrays if maps.device.type == "cpu" else decode_tensors)(maps, other_foreground, rules)
-    labels, seeds, heat, sums = decoded
-    return DecodedCells(labels=labels, features=_features(seeds, heat, sums, pixel_um))
+    labels, seeds, heat, sums, n_px = decoded
+    return DecodedCells(labels=labels, features=_features(seeds, heat, sums, pixel_um), foreground_px=n_px)
 
 
 def product_scores(features: CellFeatures, settings: DecodeSettings) -> NDArray[np.float32]:

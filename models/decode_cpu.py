@@ -4,6 +4,8 @@ Gives bit for bit what `decode_torch` gives. Only foreground is looked at closel
 row, as runs, and all further work is on runs. Whatever is summed over pixels is a whole number.
 """
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
@@ -15,17 +17,17 @@ from models.decode_sums import sum_cells
 
 def decode_arrays(
     maps: Tensor, other_foreground: Tensor, rules: Rules
-) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32], NDArray[np.int64]]:
+) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32], NDArray[np.int64], int]:
     """Find the cells of one role; see `models.decode.decode` for what they are.
 
     Returns:
         (Y, X) labels; (n, 2) rows and columns of the seeds; (n,) their probabilities in `CHANCE_UNIT`; and
         (n, 6) sums over each cell's pixels: their number, their probability, that of the other role, how many
-        are unsure, the squared misses of their votes in y and x.
+        are unsure, the squared misses of their votes in y and x; and the number of foreground pixels.
     """
     flat, place = _memory(maps)
     other_flat, other_place = _memory(other_foreground[None])
-    labels, *found = decode_flat(
+    found: tuple[Any, ...] = decode_flat(
         flat,
         place,
         (int(maps.shape[1]), int(maps.shape[2])),
@@ -37,8 +39,20 @@ def decode_arrays(
         rules.least_px,
         rules.owned,
     )
-    seeds, heat, sums = sum_cells(*found, other_flat, other_place, chances(), round(SURE * CHANCE_UNIT))
-    return labels, seeds, heat, sums
+    pieces, number, peaks, fore, votes, heats = found[1:]
+    seeds, heat, sums = sum_cells(
+        pieces,
+        number,
+        peaks,
+        fore,
+        votes,
+        heats,
+        other_flat,
+        other_place,
+        chances(),
+        round(SURE * CHANCE_UNIT),
+    )
+    return found[0], seeds, heat, sums, len(fore)
 
 
 def _memory(maps: Tensor) -> tuple[NDArray[np.float32], NDArray[np.int64]]:

@@ -45,8 +45,9 @@ def decode_flat(
     labels = np.zeros(shape, dtype=np.int32)
     runs, fore, votes, peaks, heats = _foreground(flat, place, labels, smooth, thresholds, vote_scale)
     seeds = _seeds(labels, peaks, heats, seed_radius)
-    catchment = _catchment(seeds, capture_rank, shape)
-    pieces = _pieces(runs, votes, catchment, len(seeds))
+    _catch(labels, peaks, seeds, capture_rank)
+    owners = _owners(votes, labels)
+    pieces = _pieces(runs, owners)
     number = _kept(pieces, seeds, least_px, owned)
     _paint(labels, pieces, number)
     return labels, pieces, number, seeds, fore, votes, heats
@@ -69,7 +70,7 @@ def _foreground(
     heats = np.empty((1, width + 256), dtype=np.float32)
     rows = np.empty((3, width), dtype=np.float32)  # row y lies in rows[y % 3]
     line, mean = np.empty(width + 2, dtype=np.float32), np.empty(width, dtype=np.float32)
-    values = np.empty((3, width), dtype=np.float32)
+    heat = np.empty(width, dtype=np.float32)
     flags = np.zeros(-(-width // LANES) * LANES, dtype=np.uint8)
     lanes = flags.view(np.uint64)
     least, warm = thresholds[0], thresholds[1]
@@ -96,14 +97,16 @@ def _foreground(
                 peaks, heats = _longer(peaks), _wider(heats)
             runs[n_runs, 0], runs[n_runs, 1], runs[n_runs, 2], runs[n_runs, 3] = y, start, stop, n_px
             n_runs += 1
-            _values(flat, place, smooth, y, start, stop, labels.shape, line, values)
             _say(seen[start:stop], fore[0, n_px : n_px + n])
-            _land(y, 0, values[1, :n], vote_scale[0], height, votes[0, n_px : n_px + n])
-            _land(start, 1, values[2, :n], vote_scale[1], width, votes[1, n_px : n_px + n])
+            at, step = place[0] + 2 * place[1] + y * place[2] + start * place[3], place[3]
+            to_y, to_x = votes[0, n_px : n_px + n], votes[1, n_px : n_px + n]
+            _land(flat, at, step, vote_scale[0], VOTES_PER_PX * y, 0, height, to_y)
+            _land(flat, at + place[1], step, vote_scale[1], VOTES_PER_PX * start, VOTES_PER_PX, width, to_x)
+            _heat(flat, place, smooth, y, start, stop, labels.shape, line, heat)
             for k in range(n):
-                if values[0, k] >= warm:
+                if heat[k] >= warm:
                     peaks[n_peaks, 0], peaks[n_peaks, 1] = y, start + k
-                    heats[0, n_peaks] = values[0, k]
+                    heats[0, n_peaks] = heat[k]
                     n_peaks += 1
                     labels[y, start + k] = n_peaks
             n_px += n
@@ -159,7 +162,7 @@ def _next(flags: Any, lanes: Any, x: int, width: int, inside: bool) -> int:
 
 
 @part
-def _values(
+def _heat(
     flat: Floats,
     place: Longs,
     smooth: bool,
@@ -168,48 +171,57 @@ def _values(
     stop: int,
     shape: tuple[int, int],
     line: Floats,
-    values: Floats,
+    heat: Floats,
 ) -> None:
-    """Heat and offsets from pixel `start` to `stop` of row y."""
-    step, n = place[3], stop - start
-    left, right = max(start - 1, 0), min(stop + 1, shape[1])
-    for number in range(3):
-        first = place[0] + (number + 1) * place[1] + left * step
-        here = first + y * place[2]
-        if not smooth:
-            here += (start - left) * step
-            for k in range(n):
-                values[number, k] = flat[here + k * step]
-            continue
-        # places without a sign: an index that might be negative would be looked at twice
-        above = np.uint64(first + max(y - 1, 0) * place[2])
-        below = np.uint64(first + min(y + 1, shape[0] - 1) * place[2])
-        middle = np.uint64(first + y * place[2])
-        shift = np.uint64(left - start + 1)  # 1 where the run begins at the edge
-        if step == 1:
-            for k in range(np.uint64(right - left)):
-                line[k + shift] = (flat[above + k] + flat[middle + k]) + flat[below + k]
-        else:
-            for k in range(np.uint64(right - left)):
-                at = k * np.uint64(step)
-                line[k + shift] = (flat[above + at] + flat[middle + at]) + flat[below + at]
-        if left == start:
-            line[0] = line[1]
-        if right == stop:
-            line[n + 1] = line[n]
-        for k in range(n):
-            values[number, k] = ((line[k] + line[k + 1]) + line[k + 2]) * NINTH
+    """Heat from pixel `start` to `stop` of row y."""
+    n, step = stop - start, np.uint64(place[3])
+    left, right = (max(start - 1, 0), min(stop + 1, shape[1])) if smooth else (start, stop)
+    # places without a sign: an index that might be negative would be looked at twice
+    first = place[0] + place[1] + left * place[3]
+    middle = np.uint64(first + y * place[2])
+    if not smooth:
+        for k in range(np.uint64(n)):
+            heat[k] = flat[middle + k * step]
+        return
+    above = np.uint64(first + max(y - 1, 0) * place[2])
+    below = np.uint64(first + min(y + 1, shape[0] - 1) * place[2])
+    shift = np.uint64(left - start + 1)  # 1 where the run begins at the edge
+    if step == 1:
+        for k in range(np.uint64(right - left)):
+            line[k + shift] = (flat[above + k] + flat[middle + k]) + flat[below + k]
+    else:
+        for k in range(np.uint64(right - left)):
+            at = k * step
+            line[k + shift] = (flat[above + at] + flat[middle + at]) + flat[below + at]
+    if left == start:
+        line[0] = line[1]
+    if right == stop:
+        line[n + 1] = line[n]
+    for k in range(n):
+        heat[k] = ((line[k] + line[k + 1]) + line[k + 2]) * NINTH
 
 
 @part
-def _land(place: int, step: int, offsets: Floats, scale: np.float32, length: int, votes: Ints) -> None:
-    """Where the votes of a run land on the frame, in sixteenths of a pixel."""
+def _land(
+    flat: Floats, at: int, step: int, scale: np.float32, first: int, apart: int, length: int, votes: Ints
+) -> None:
+    """Where the votes of a run land on the frame, in sixteenths of a pixel; its pixels lie `apart`."""
     last = np.int32(VOTES_PER_PX * (length - 1))
-    for k in range(len(votes)):
-        vote = offsets[k] * scale
-        near = abs(vote) < FARTHEST
-        landing = np.int32(VOTES_PER_PX * (place + k * step)) + np.int32(np.rint(vote if near else ZERO))
-        votes[k] = min(max(landing, np.int32(0)), last) if near else NO_VOTE
+    start = np.uint64(at)
+    if step == 1:
+        for k in range(np.uint64(len(votes))):
+            votes[k] = _landing(flat[start + k] * scale, np.int32(first + np.int64(k) * apart), last)
+    else:
+        for k in range(np.uint64(len(votes))):
+            vote = flat[start + k * np.uint64(step)] * scale
+            votes[k] = _landing(vote, np.int32(first + np.int64(k) * apart), last)
+
+
+@part
+def _landing(vote: np.float32, place: np.int32, last: np.int32) -> np.int32:
+    near = abs(vote) < FARTHEST
+    landing = place + np.int32(np.rint(vote if near else ZERO))
+    return min(max(landing, np.int32(0)), last) if near else NO_VOTE
 
 
 @part
@@ -261,9 +273,14 @@ def _is_highest(
 
 
 @part
-def _catchment(seeds: Ints, rank: Ints, shape: tuple[int, int]) -> Ints:
-    """(Y, X): number from 1 of the nearest seed within the capture, of equally near ones the first."""
-    catchment = np.zeros(shape, dtype=np.int32)
+def _catch(catchment: Ints, peaks: Ints, seeds: Ints, rank: Ints) -> None:
+    """Write the number from 1 of the nearest seed within the capture, of equally near ones the first.
+
+    Into the image that held the peaks: one image more would cost as much as all of this.
+    """
+    shape = catchment.shape
+    for k in range(len(peaks)):
+        catchment[peaks[k, 0], peaks[k, 1]] = 0
     reach_y, reach_x = rank.shape[0] - 1, rank.shape[1] - 1
     for k in range(len(seeds)):
         y, x = seeds[k, 0], seeds[k, 1]
@@ -275,11 +292,22 @@ def _catchment(seeds: Ints, rank: Ints, shape: tuple[int, int]) -> Ints:
                 there = catchment[row, column] - 1
                 if there < 0 or mine < rank[abs(row - seeds[there, 0]), abs(column - seeds[there, 1])]:
                     catchment[row, column] = k + 1
-    return catchment
 
 
 @part
-def _pieces(runs: Ints, votes: Ints, catchment: Ints, n_seeds: int) -> Ints:
+def _owners(votes: Ints, catchment: Ints) -> Ints:
+    """Number from 1 of the seed that each pixel's vote reaches, 0 for none; leaves the catchment empty."""
+    owners = np.empty(votes.shape[1], dtype=np.int32)
+    for k in range(votes.shape[1]):
+        y, x = votes[0, k], votes[1, k]
+        voted = y != NO_VOTE and x != NO_VOTE
+        owners[k] = catchment[(y + HALF_PX) // VOTES_PER_PX, (x + HALF_PX) // VOTES_PER_PX] if voted else 0
+    catchment[:] = 0
+    return owners
+
+
+@part
+def _pieces(runs: Ints, owners: Ints) -> Ints:
     """Runs of one owner: row, start, stop, number of the first pixel, owner, and the first run of its piece."""
     pieces = np.empty((len(runs) + 256, 6), dtype=np.int32)
     n, above, row_start = 0, 0, 0
@@ -292,9 +320,9 @@ def _pieces(runs: Ints, votes: Ints, catchment: Ints, n_seeds: int) -> Ints:
             row_start, last_row = n, y
         x = start
         while x < stop:
-            owner = _owner(votes, first + x - start, catchment)
+            owner = owners[first + x - start]
             end = x + 1
-            while end < stop and _owner(votes, first + end - start, catchment) == owner:
+            while end < stop and owners[first + end - start] == owner:
                 end += 1
             if n == len(pieces):
                 pieces = _longer(pieces)
@@ -313,14 +341,6 @@ def _pieces(runs: Ints, votes: Ints, catchment: Ints, n_seeds: int) -> Ints:
     for k in range(n):
         pieces[k, 5] = pieces[pieces[k, 5], 5]
     return pieces[:n]
-
-
-@part
-def _owner(votes: Ints, k: int, catchment: Ints) -> int:
-    y, x = votes[0, k], votes[1, k]
-    if y == NO_VOTE or x == NO_VOTE:
-        return 0
-    return catchment[(y + HALF_PX) // VOTES_PER_PX, (x + HALF_PX) // VOTES_PER_PX]  # type: ignore[no-any-return]
 
 
 @part

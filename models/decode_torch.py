@@ -34,10 +34,11 @@ def averaged(maps: Tensor) -> Tensor:
 @torch.inference_mode()
 def decode_tensors(
     maps: Tensor, other_foreground: Tensor, rules: Rules
-) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32], NDArray[np.int64]]:
+) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32], NDArray[np.int64], int]:
     """Find the cells of one role; what comes back is said at `models.decode_cpu.decode_arrays`."""
     shape = (maps.shape[1], maps.shape[2])
-    maps = averaged(maps) if rules.smooth else maps
+    if rules.smooth:
+        maps = torch.cat([averaged(maps[:OFFSET_Y]), maps[OFFSET_Y:]])
     table = torch.from_numpy(chances()).to(maps.device)
     inside = maps[FOREGROUND] > float(rules.thresholds[0])
     seeds = _seeds(maps[HEAT], inside, rules)
@@ -62,7 +63,8 @@ def decode_tensors(
     sums.index_add_(0, cell, columns)
     heat = table[_steps(maps[HEAT][kept[:, 0], kept[:, 1]])]
     back = labels.reshape(shape), kept.to(torch.int32), heat, sums[1:]
-    return tuple(tensor.cpu().numpy() for tensor in back)  # type: ignore[return-value]
+    labels_back, seeds_back, heat_back, sums_back = (tensor.cpu().numpy() for tensor in back)
+    return labels_back, seeds_back, heat_back, sums_back, len(pixels)
 
 
 def _seeds(heat: Tensor, inside: Tensor, rules: Rules) -> Tensor:

@@ -16,9 +16,8 @@ from torch.nn import functional
 from assay.errors import ImageError, ShapeError
 from assay.labels import CELL_ROLES, CHANNEL_ROLES, CellRole, ChannelRole, Doubt, FrameLabels
 from models.confidence import Confidence
-from models.contests import settled, shares_a_channel
+from models.contests import settled, shares_a_channel, without
 from models.decode import SETTINGS, DecodeSettings, decode, product_scores
-from models.decode_rules import logit
 from models.decode_torch import averaged
 from models.devices import (
     chosen_text,
@@ -45,6 +44,7 @@ DECODE_VERSION = "2"  # raise it when labels change though the weights do not
 SAME_SCALE = 0.03  # pixel sizes this near the model's own are left as they are
 _LOOKED_AT_UM = 500.0  # a side of the part that is looked at for swapped channels
 LARGEST_PX = 8192 * 8192  # of a frame, on its own grid and on the network's
+LEAST_CONFIDENCE = 0.3  # cells below are not called; from here to 0.5 AP hardly changes
 SEEN_BY: Mapping[CellRole, tuple[ChannelRole, ...]] = {
     "effector": ("effector", "brightfield"),
     "target": ("target", "nuclei", "brightfield"),
@@ -180,8 +180,9 @@ class Predictor:
     def _all_scores(
         self, image: NDArray[np.float32], present: Sequence[bool], pixel_um: tuple[float, float]
     ) -> list[NDArray[np.float32]]:
-        [labels] = self.segment(image[None], present=present, pixel_um=pixel_um)
-        return [labels.effector_scores, labels.target_scores]
+        [found] = self._found(image[None], present, pixel_um)
+        scores = self._scores(found, present, (image.shape[1], image.shape[2]), pixel_um)
+        return [scores[role] for role in CELL_ROLES]
 
     def _found(
         self, images: NDArray[np.float32], present: Sequence[bool], pixel_um: tuple[float, float]
@@ -296,8 +297,7 @@ class Predictor:
                 smooth=own_shape == shape,
                 offset_unit_px=(unit_y, unit_x),
             )
-            foreground = of_role[FOREGROUND] > float(logit(settings.min_foreground))
-            found[role] = FoundCells(cells=cells, foreground_px=int(foreground.sum()))
+            found[role] = FoundCells(cells=cells, foreground_px=cells.foreground_px)
         if len(found) < len(CELL_ROLES) or not shares_a_channel(present):
             return found
         cells_of = {role: of_role.cells for role, of_role in found.items()}
@@ -307,19 +307,19 @@ class Predictor:
         alone = settled(cells_of, scores)
         return {role: replace(of_role, cells=alone[role]) for role, of_role in found.items()}
 
-    def _frame_labels(
+    def _scores(
         self,
         found: Mapping[CellRole, FoundCells],
         present: Sequence[bool],
         shape: tuple[int, int],
         pixel_um: tuple[float, float],
-    ) -> FrameLabels:
-        nothing = np.zeros(0, dtype=np.float32)
-        scores: dict[CellRole, NDArray[np.float32]] = dict.fromkeys(CELL_ROLES, nothing)
-        labels = {role: np.zeros(shape, dtype=np.int32) for role in CELL_ROLES if role not in found}
+    ) -> dict[CellRole, NDArray[np.float32]]:
+        """(n,) scores of each role's cells."""
+        scores: dict[CellRole, NDArray[np.float32]] = {
+            role: np.zeros(0, dtype=np.float32) for role in CELL_ROLES
+        }
         for role, of_role in found.items():
             features = of_role.cells.features
-            labels[role] = of_role.cells.labels
             scores[role] = (
                 product_scores(features, self._settings[role])
                 if self._confidence is None
@@ -327,14 +327,30 @@ class Predictor:
                     features, role=role, present=present, shape=shape, pixel_um=pixel_um
                 )
             )
+        return scores
+
+    def _frame_labels(
+        self,
+        found: Mapping[CellRole, FoundCells],
+        present: Sequence[bool],
+        shape: tuple[int, int],
+        pixel_um: tuple[float, float],
+    ) -> FrameLabels:
+        """What is said of a frame: without the cells that are far more likely wrong than right."""
+        scores = self._scores(found, present, shape, pixel_um)
+        confidence = self._confidence
+        doubts = frame_doubts(found, scores, present=present, confidence=confidence) if confidence else ()
+        labels = {role: np.zeros(shape, dtype=np.int32) for role in CELL_ROLES if role not in found}
+        for role, of_role in found.items():
+            wrong = scores[role] < (LEAST_CONFIDENCE if confidence else 0.0)
+            labels[role] = without(of_role.cells, wrong).labels
+            scores[role] = scores[role][~wrong]
         return FrameLabels(
             effectors=labels["effector"],
             targets=labels["target"],
             effector_scores=scores["effector"],
             target_scores=scores["target"],
-            doubts=()
-            if self._confidence is None
-            else frame_doubts(found, scores, present=present, confidence=self._confidence),
+            doubts=doubts,
         )
 
 

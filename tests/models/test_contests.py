@@ -17,7 +17,8 @@ def cells(*columns):
         labels[:, start:stop] = number
     n = len(columns)
     of_kind = {name: np.arange(n, dtype=np.float32) for name in CellFeatures.__dataclass_fields__}
-    return DecodedCells(labels=labels, features=CellFeatures(**of_kind))
+    features = CellFeatures(**of_kind)
+    return DecodedCells(labels=labels, features=features, foreground_px=int((labels > 0).sum()))
 
 
 def settle(effectors, targets, *, effector_scores, target_scores):

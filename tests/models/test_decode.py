@@ -109,7 +109,9 @@ def test_a_vote_that_lands_on_no_seed_belongs_to_nobody():
     truth = discs((40, 60), (20, 15, 6))
     maps = maps_of(truth)
     maps[FOREGROUND, 18:23, 48:53] = 9  # foreground that points nowhere
-    assert np.array_equal(cells_of(maps).labels, truth)
+    cells = cells_of(maps)
+    assert np.array_equal(cells.labels, truth)
+    assert cells.foreground_px == (truth > 0).sum() + 25
 
 
 def test_a_vote_that_is_no_number_belongs_to_nobody():

@@ -36,6 +36,8 @@ def differences(maps, other, monkeypatch, **settings):
     wrong = [n for n in names if not np.array_equal(getattr(ours.features, n), getattr(theirs.features, n))]
     if not np.array_equal(ours.labels, theirs.labels) or ours.labels.dtype != theirs.labels.dtype:
         wrong.append("labels")
+    if ours.foreground_px != theirs.foreground_px:
+        wrong.append("foreground_px")
     return wrong, len(ours.features)
 
 

@@ -21,7 +21,10 @@ def found(n, *, area_um2=100.0, inside_px=90, foreground_px=100):
         class_margin=np.zeros(n, np.float32),
         unsure=np.zeros(n, np.float32),
     )
-    return FoundCells(cells=DecodedCells(labels=labels, features=features), foreground_px=foreground_px)
+    return FoundCells(
+        cells=DecodedCells(labels=labels, features=features, foreground_px=foreground_px),
+        foreground_px=foreground_px,
+    )
 
 
 CONFIDENCE = Confidence(

@@ -1,9 +1,12 @@
+import math
+
 import numpy as np
 import pytest
 import torch
 
 from assay.errors import DeviceError, ImageError, ShapeError
 from assay.labels import CELL_ROLES, FrameLabels
+from models.confidence import CURVES, NUMBERS, Confidence, Curve, Usual
 from models.decode import DecodeSettings
 from models.network import OFFSET_Y, Architecture
 from models.predictor import Predictor
@@ -14,7 +17,7 @@ OWN = (0.65, 0.65)
 ALL = [True] * 5
 
 
-def predictor(*, precision="fp32", batch=1, tile_px=2048, seed=0):
+def predictor(*, precision="fp32", batch=1, tile_px=2048, seed=0, confidence=None):
     """A network that has learned nothing, and is made to see cells everywhere."""
     network = fresh_network(Architecture(slots=5, cell_roles=2, widths=(8, 16, 16, 16)), seed=seed)
     generator = np.random.default_rng(seed)
@@ -38,7 +41,34 @@ def predictor(*, precision="fp32", batch=1, tile_px=2048, seed=0):
         batch=batch,
         tile_px=tile_px,
         settings=dict.fromkeys(CELL_ROLES, DecodeSettings(min_area_um2=1.0, min_heat=0.2)),
+        confidence=confidence,
     )
+
+
+def by_area(*, steepness):
+    """A confidence that knows the area alone: 0.5 at 10 um2 (the number is its logarithm)."""
+    at = [0.0] * (1 + len(NUMBERS) + len(NUMBERS) * (len(NUMBERS) + 1) // 2)
+    at[1 + NUMBERS.index("area")] = steepness
+    centre = tuple(math.log(10.0) if name == "area" else 0.0 for name in NUMBERS)
+    curve = Curve(centre=centre, spread=(1.0,) * len(NUMBERS), weights=tuple(at))
+    usual = Usual(least_area_um2=1.0, most_area_um2=1000.0, most_stray=1.0)
+    return Confidence(curves=dict.fromkeys(CURVES, curve), usual=dict.fromkeys(CURVES, usual), frames=1)
+
+
+def test_cells_that_are_far_more_likely_wrong_than_right_are_not_called():
+    [image] = frames(1, 128, 160)
+    [everything] = predictor().segment(image[None], present=ALL, pixel_um=OWN)
+    model = predictor(confidence=by_area(steepness=4.0))
+    [called] = model.segment(image[None], present=ALL, pixel_um=OWN)
+    # 1 / (1 + exp(-4 ln(area / 10))) >= 0.3 means area >= 10 (3 / 7)^(1/4) = 8.09 um2
+    for role in CELL_ROLES:
+        area_um2 = np.bincount(everything.of(role)[0].ravel())[1:] * 0.65**2
+        labels, scores = called.of(role)
+        assert 0 < (area_um2 < 8.09).sum() < len(area_um2)
+        assert labels.max() == len(scores) == (area_um2 >= 8.09).sum()
+        assert (scores >= 0.3).all()
+        numbered = np.cumsum(area_um2 >= 8.09) * (area_um2 >= 8.09)
+        assert np.array_equal(labels, np.concatenate([[0], numbered])[everything.of(role)[0]])
 
 
 def frames(n, height, width, seed=0):

@@ -38,7 +38,9 @@ class FieldFacts:
     effector_spacing_um: float = float("nan")  # median distance to the nearest effector
     length_min: float = float("nan")  # of the film
     longest_min: float = float("nan")  # of the plate's longest film
-    dead_at_start_percent: float = float("nan")  # of the targets in the first usable frame
+    death_brighter_percent: float = float(
+        "nan"
+    )  # targets of the first usable frame, death dye against their own
     segmentation: tuple[str, ...] = ()  # what the model doubts, in words
 
 
@@ -126,10 +128,10 @@ def _warnings(
         found.append("no targets were found")
     if facts.has_effector_channel and facts.n_effectors == 0:
         found.append("no effectors were found")
-    if facts.dead_at_start_percent > 60:
+    if facts.death_brighter_percent > 60:
         found.append(
-            f"{facts.dead_at_start_percent:.0f} % of targets are dead in the first frame: is the death channel the "
-            "right one?"
+            f"in {facts.death_brighter_percent:.0f} % of targets of the first frame the death dye is brighter than "
+            "the target dye: are the two channels swapped, or is nearly everything dead?"
         )
     found += facts.segmentation
     if facts.effector_area_um2 > 1.8 * facts.target_area_um2:

@@ -12,7 +12,7 @@ from assay.io.merged_tables import merge_tables
 from assay.io.results import Results
 from assay.io.tables import write_table
 from assay.kills import Kill, credit_kills, fit_lag_model
-from assay.labels import CELL_ROLES, CellMeasures
+from assay.labels import CELL_ROLES, CellMeasures, ChannelRole
 from assay.lag_model import FieldEvents, LagModel
 from assay.pipeline.cells import (
     drift_um,
@@ -26,12 +26,14 @@ from assay.pipeline.cells import (
 from assay.pipeline.events_of import events_of, outcome_of
 from assay.pipeline.outlines import read_doubts
 from assay.pipeline.plan import FieldPlan, RunPlan
+from assay.pipeline.work_files import read_brightness, work_file
 from assay.segmentation_quality import segmentation_warnings
 from assay.stack import FieldId
 from assay.survival import FieldOutcome, control_deaths, summarise_well
 from assay.tracks import step_and_spacing_um
 
-_ENOUGH_TARGETS = 8  # to speak of a share of them
+_TARGET_DEATH: tuple[ChannelRole, ChannelRole] = ("target", "death")
+_ENOUGH_TARGETS = 4  # to speak of a share of them
 _MERGED = ("cells", "tracks", "contacts")  # written per field, put together as they are
 
 
@@ -171,7 +173,7 @@ def _field_row(field: FieldPlan, longest_min: float) -> dict[str, Any]:
         effector_spacing_um=spacing_um,
         length_min=_length_min(field),
         longest_min=longest_min,
-        dead_at_start_percent=_dead_at_start_percent(read_event_table(field, "cells")),
+        death_brighter_percent=_death_brighter_percent(field, targets),
         segmentation=tuple(segmentation_warnings(read_doubts(field), masked=masked)),
     )
     return field_row(
@@ -184,12 +186,23 @@ def _field_row(field: FieldPlan, longest_min: float) -> dict[str, Any]:
     )
 
 
-def _dead_at_start_percent(cells: Table) -> float:
-    """Of the targets in the first usable frame; NaN where there are hardly any."""
-    if not len(cells["frame"]):
+def _death_brighter_percent(field: FieldPlan, targets: CellMeasures) -> float:
+    """Of the targets in the first usable frame, each dye on its own scale; NaN where there are hardly any."""
+    first = targets.frame == (targets.frame.min() if len(targets) else 0)
+    if first.sum() < _ENOUGH_TARGETS or not {"target", "death"} <= field.roles.keys():
         return float("nan")
-    first = (cells["frame"] == cells["frame"].min()) & (cells["role"] == "target")
-    return 100 * float(np.mean(cells["dead"][first])) if first.sum() >= _ENOUGH_TARGETS else float("nan")
+    scale = read_brightness(work_file(field.results, "brightness", field.field))
+    own, death = (
+        np.max(
+            [
+                (targets.means[field.channel_names[k]][first] - scale.background[k]) / scale.span[k]
+                for k in field.roles[role]
+            ],
+            axis=0,
+        )
+        for role in _TARGET_DEATH
+    )
+    return 100 * float(np.mean(death > own))
 
 
 def _length_min(field: FieldPlan) -> float:

@@ -301,8 +301,9 @@ def test_a_field_without_a_usable_frame_is_excluded_with_its_reason():
         ({"cell_covered_percent": 85.0}, "crowded: cells cover 85 % of the image"),
         ({"lost_percent": 45.0}, "45 % of tracks end as lost"),
         (
-            {"dead_at_start_percent": 80.0},
-            "80 % of targets are dead in the first frame: is the death channel the right one?",
+            {"death_brighter_percent": 80.0},
+            "in 80 % of targets of the first frame the death dye is brighter than the target dye: are the two "
+            "channels swapped, or is nearly everything dead?",
         ),
         ({"segmentation": ("the model doubts itself",)}, "the model doubts itself"),
         (

@@ -32,6 +32,15 @@ class Doubting(ThresholdSegmenter):
         return (Doubt(about="swap", of="effector target", value=gain, least=-1.0, most=0.04),)
 
 
+class TwoDyes(ThresholdSegmenter):
+    """Sees targets in the target or the death channel, whichever shows them."""
+
+    def segment(self, images, *, present, pixel_um):
+        both = images.copy()
+        both[:, 1] = np.maximum(images[:, 1], images[:, 3])
+        return super().segment(both, present=present, pixel_um=pixel_um)
+
+
 class Silent:
     def begin(self, step, total, done=0): ...
 
@@ -72,6 +81,14 @@ def test_swapped_channels_are_said(tmp_path):
         said.startswith("the effector and target channels look swapped")
         for said in warnings_of(tmp_path, text)
     )
+
+
+def test_a_death_dye_brighter_than_the_target_dye_from_the_start_is_said(tmp_path):
+    said = "in 100 % of targets of the first frame the death dye is brighter than the target dye"
+    right, swapped = tmp_path / "right", tmp_path / "swapped"
+    assert not any("death dye is brighter" in text for text in warnings_of(right, PROTOCOL, TwoDyes))
+    text = PROTOCOL.replace('target = "GFP"', 'target = "PI"').replace('death = "PI"', 'death = "GFP"')
+    assert any(text.startswith(said) for text in warnings_of(swapped, text, TwoDyes))
 
 
 def test_a_segmenter_without_doubts_gives_no_warning(tmp_path):

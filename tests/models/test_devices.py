@@ -88,10 +88,12 @@ def test_freed_memory_is_kept_on_glibc_and_left_alone_elsewhere():
         "def faults():\n"
         "    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt; torch.ones(1 << 24)\n"
         "    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before\n"
-        "faults(); apart = faults(); kept = keep_freed_memory(); faults(); print(kept, apart, faults())"
+        "faults(); apart = min(faults() for _ in range(8)); kept = keep_freed_memory(); faults()\n"
+        "print(kept, apart, min(faults() for _ in range(8)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     kept, apart, after = done.stdout.split()
+    # the least of several: a system that takes back idle pages by itself may do so at any time
     if kept == "True":  # 64 MiB of pages of 4 KiB are 16384; with huge pages fewer
         assert int(after) < max(1, int(apart)) / 2
 

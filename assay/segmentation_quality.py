@@ -90,7 +90,10 @@ def _doubt_text(about: str, of: str, rows: Sequence[Mapping[str, Any]]) -> str |
     if about == "swap" or least <= value <= most:
         return None
     if about == "wrong":
-        return f"about {100 * value:.0f} % of {of}s are probably wrong (at most {100 * most:.0f} % expected)"
+        return (
+            f"about {100 * value:.0f} % of what it takes for {of}s is probably wrong (at most {100 * most:.0f} % "
+            "expected)"
+        )
     if about == "stray":
         return f"{100 * value:.0f} % of what looks like {of}s is in no cell (at most {100 * most:.0f} % expected)"
     return f"{of}s are {value:.0f} um2, where it knows {least:.0f} to {most:.0f}: is the pixel size right?"

@@ -21,7 +21,7 @@ def test_doubts_count_by_the_median_of_the_usable_frames():
     tables = [doubts_table(frame, [wrong(value)]) for frame, value in enumerate([0.1, 0.4, 0.5, 0.9])]
     [said] = segmentation_warnings(tables, masked=[3])
     assert said.startswith(
-        "the model doubts itself: about 40 % of targets are probably wrong (at most 25 % expected): "
+        "the model doubts itself: about 40 % of what it takes for targets is probably wrong (at most 25 % expected): "
     )
     assert "--labels" in said
     assert segmentation_warnings(tables, masked=[1, 2, 3]) == []

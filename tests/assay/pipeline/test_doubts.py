@@ -68,7 +68,7 @@ def test_doubts_of_the_model_stand_in_the_fields_table(tmp_path):
     Doubting.asked = 0
     said = warnings_of(tmp_path, PROTOCOL)
     assert (
-        "the model doubts itself: about 60 % of targets are probably wrong (at most 25 % expected): check "
+        "the model doubts itself: about 60 % of what it takes for targets is probably wrong (at most 25 % expected): check "
         in ("; ".join(said))
     )
     assert not any("swapped" in text for text in said)

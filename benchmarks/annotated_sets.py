@@ -1,7 +1,7 @@
-"""The public images that the shipped model learned from, as folders for `killassay train --annotated`.
+r"""The public images that the shipped model learned from, as folders for `killassay train --annotated`.
 
     python -m benchmarks.annotated_sets OUT [--data FOLDER]
-    killassay train --out standard --steps 6000 --tiles 2800 \\
+    killassay train --out standard --steps 6000 --tiles 2800 \
         --annotated nuclei=OUT/nuclei --annotated brightfield=OUT/phase
 
 Nuclei: the two thirds of DSB2018's fluorescence images that are not held out (CC0) and six frames of nuclei from

@@ -20,7 +20,9 @@ import tifffile
 from numpy.typing import NDArray
 
 from assay.labels import CHANNEL_ROLES
-from benchmarks.real_sets import DATA_VARIABLE, DSB_LEARNED, NUCLEUS_UM, SETS, RealImage
+from benchmarks.real_sets import DATA_VARIABLE, DSB_LEARNED, SETS, RealImage
+
+_NUCLEUS_UM = 13.0  # wide: what outlined nuclei of unknown scale are taken to be
 
 
 def main() -> None:
@@ -43,7 +45,7 @@ def main() -> None:
 def outlined_pixel_um(nuclei: NDArray[np.integer]) -> float:
     """Pixel size at which the median outlined nucleus is as wide as nuclei are taken to be."""
     area = np.bincount(nuclei.ravel())[1:]
-    return float(NUCLEUS_UM / (2 * np.sqrt(np.median(area[area > 0]) / np.pi)))
+    return float(_NUCLEUS_UM / (2 * np.sqrt(np.median(area[area > 0]) / np.pi)))
 
 
 def write_folder(folder: Path, images: Iterable[tuple[RealImage, float]]) -> None:

@@ -14,13 +14,15 @@ from assay.labels import CHANNEL_ROLES, CellRole, ChannelRole, Doubt
 from models.confidence import Confidence, Usual, curve_of
 from models.decode import DecodedCells
 
-MOST_WRONG = 0.25
+MOST_WRONG = 0.3
 """A model that expects more of its cells to be wrong is not to be believed unseen."""
 CLEARLY_BETTER = 0.015
 """So much larger must the share of right cells be for channels to be called swapped ..."""
 CLEARLY_BETTER_TARGET_DEATH = 0.04  # dead targets show their dye and the death dye, live ones the former only
 AS_MANY = 0.5
-"""... and not fewer right cells than this share of those found as the channels are."""
+"""... and not fewer right cells than this share of those found as the channels are ..."""
+GOOD = 0.85
+"""... and so large the share itself: where no order looks right, something else is wrong."""
 SWAPS: tuple[tuple[ChannelRole, ChannelRole], ...] = (
     ("effector", "target"),
     ("effector", "nuclei"),
@@ -104,9 +106,10 @@ def swap_doubt(
     given, other = (np.concatenate([*scores, np.zeros(0, np.float32)]) for scores in (as_they_are, exchanged))
     gain = float("nan")
     if len(other) >= LEAST_CELLS:
-        enough = float(other.sum(dtype=np.float64)) >= AS_MANY * float(given.sum(dtype=np.float64))
+        after = float(other.mean(dtype=np.float64))
         before = float(given.mean(dtype=np.float64)) if len(given) else 0.0
-        gain = float(other.mean(dtype=np.float64)) - before if enough else -1.0
+        enough = float(other.sum(dtype=np.float64)) >= AS_MANY * float(given.sum(dtype=np.float64))
+        gain = after - before if enough and after >= GOOD else -1.0
     most = CLEARLY_BETTER_TARGET_DEATH if swap == ("target", "death") else CLEARLY_BETTER
     return Doubt(about="swap", of=" ".join(swap), value=gain, least=-1.0, most=most)
 

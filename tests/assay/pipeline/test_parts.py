@@ -26,8 +26,8 @@ from tests.assay.pipeline.test_run import run
 
 make = label_images._make
 
-def slowly(plan, path, *, pyramid):
-    make(plan, path, pyramid=pyramid)
+def slowly(plan, path, **given):
+    make(plan, path, **given)
     print("made", path.name, flush=True)
     time.sleep(0.5)
 

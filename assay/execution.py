@@ -94,7 +94,11 @@ class DaskEngine:
         self._client: Any = None
 
     def run(self, tasks: Iterable[Task]) -> Iterator[Outcome]:
-        """Run the tasks, a window at a time; a worker that dies is replaced and its task tried again."""
+        """Run the tasks, a window at a time; a worker that dies is replaced and its task tried again.
+
+        A worker that dies takes down what waits on it as well, so who is to blame is not known: the tasks that
+        workers died on are tried once more at the end, each of them alone.
+        """
         from distributed import as_completed
 
         waiting = iter(tasks)
@@ -103,6 +107,8 @@ class DaskEngine:
             return
         client = self._started()
         running: dict[Any, Task] = {}
+        suspects: list[Task] = []
+        alone = False
         finished = as_completed(loop=client.loop)
 
         def submit(task: Task) -> None:
@@ -115,9 +121,16 @@ class DaskEngine:
             for task in window:
                 submit(task)
             for future in finished:
-                yield _outcome_of(future, running.pop(future))
+                task = running.pop(future)
+                if _killed(future) and not alone:
+                    suspects.append(task)
+                else:
+                    yield _outcome_of(future, task)
                 for task in itertools.islice(waiting, 1):
                     submit(task)
+                if not running and suspects:
+                    alone = True
+                    submit(suspects.pop(0))
         finally:
             client.cancel(list(running))
 
@@ -200,15 +213,18 @@ def _attempt(task: Task) -> Outcome:
     return Outcome(task=task, value=value, error=error, seconds=time.perf_counter() - start)
 
 
-def _outcome_of(future: Any, task: Task) -> Outcome:
+def _killed(future: Any) -> bool:
     from distributed.scheduler import KilledWorker
 
-    try:
-        outcome: Outcome = future.result()
-    except KilledWorker:
+    return future.status == "error" and isinstance(future.exception(), KilledWorker)
+
+
+def _outcome_of(future: Any, task: Task) -> Outcome:
+    if _killed(future):
         message = (
             f"{task.unit}: the worker died {_DEATHS_ALLOWED + 1} times on it, most likely for lack of memory. "
             "Run with fewer workers, or on a machine with more memory."
         )
         return Outcome(task=task, value=None, error=message, seconds=0.0)
+    outcome: Outcome = future.result()
     return outcome

@@ -63,7 +63,7 @@ TABLES: dict[str, tuple[Column, ...]] = {
         Column(
             "score",
             "float",
-            "the model's confidence in this cell, 0 to 1; null where labels of another program were given",
+            "probability that the outline is right, 0 to 1; null where labels of another program were given",
             True,
         ),
         Column("dead", "bool", "at or after the frame of the cell's death"),

@@ -108,5 +108,5 @@ def _swap_texts(swaps: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[str]:
     one, other = max(clear, key=lambda of: clear[of]).split()
     return [
         f"the {one} and {other} channels look swapped: exchanged, {100 * clear[f'{one} {other}']:.0f} % more of the "
-        "cells would be right; check [channels] in the protocol"
+        "cells would be right; check [channels] in the protocol and, if they are right, pixel size and focus"
     ]

@@ -43,7 +43,7 @@ def test_channels_are_called_swapped_only_if_every_frame_says_so():
     both = [doubts_table(0, [swap(0.3)]), doubts_table(9, [swap(0.1)])]
     assert segmentation_warnings(both, masked=()) == [
         "the effector and target channels look swapped: exchanged, 10 % more of the cells would be right; check "
-        "[channels] in the protocol"
+        "[channels] in the protocol and, if they are right, pixel size and focus"
     ]
     assert segmentation_warnings([both[0], doubts_table(9, [swap(0.01)])], masked=()) == []
 

@@ -70,6 +70,7 @@ def train(
 ) -> None:
     """Train a model on simulated films, from nothing; run again on the same folder it resumes."""
     _require_our_models()
+    from assay.cli.calibration import calibrate_model
     from assay.cli.outlined_frames import frames_of_folders
     from assay.cli.training import train_model
 
@@ -86,6 +87,7 @@ def train(
         device=device,
         progress=reporter,
     )
+    calibrate_model(card, device=device, progress=reporter)
     typer.echo(f"model: {card}")
     typer.echo(f"how it went: {out / 'pictures'}")
     typer.echo(f'to use it, in the protocol: [model] name = "{card}"')

@@ -38,6 +38,7 @@ def few_frames(monkeypatch: pytest.MonkeyPatch) -> None:
         return TrainingSettings(**given, batch=1, side_px=64)
 
     monkeypatch.setattr("assay.cli.training._VALIDATION_FRAMES", 2)
+    monkeypatch.setattr("assay.cli.calibration.calibration_frames", lambda: iter(()))
     monkeypatch.setattr("assay.cli.training.TrainingSettings", small)
 
 

@@ -1,29 +1,13 @@
 """What a hostile or hurried user types: one line, exit code 2, and nothing is written where it must not be."""
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from assay.cli.main import _exit_code
 from tests.small_plates import PROTOCOL, film, write_small_plate
 
 Command = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def killassay(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Command:
-    """Run a command in this process: (exit code, stdout, stderr)."""
-
-    def command(*words: Any) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["killassay", *map(str, words)])
-        code = _exit_code()
-        out, err = capfd.readouterr()
-        return code, out, err
-
-    return command
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """`killassay train`: a model that says by itself what it was made of, and a line where it cannot be made."""
 
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,23 +9,9 @@ import numpy as np
 import pytest
 import tifffile
 
-from assay.cli.main import _exit_code
 from models.weights import load_model
 
 Command = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def killassay(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Command:
-    """Run a command in this process: (exit code, stdout, stderr)."""
-
-    def command(*words: Any) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["killassay", *map(str, words)])
-        code = _exit_code()
-        out, err = capfd.readouterr()
-        return code, out, err
-
-    return command
 
 
 @pytest.fixture

@@ -121,11 +121,9 @@ def tally_frame(found: FrameLabels, frame: TrainingFrame) -> dict[CellRole, Tall
     Cells, called or true, that lie for more than half where the truth is not known do not count.
     """
     called: dict[CellRole, NDArray[np.integer]] = {
-        role: _within_known(found.of(role)[0], frame, role) for role in CELL_ROLES
+        role: within_known(found.of(role)[0], frame, role) for role in CELL_ROLES
     }
-    return {
-        role: _tally_role(called, _within_known(frame.of(role), frame, role), role) for role in CELL_ROLES
-    }
+    return {role: _tally_role(called, within_known(frame.of(role), frame, role), role) for role in CELL_ROLES}
 
 
 def evaluate(
@@ -173,7 +171,8 @@ def _tally_role(
     return Tally(half=half, three_quarters=three_quarters, seen=int(seen.sum()), right=int(right.sum()))
 
 
-def _within_known(labels: NDArray[np.integer], frame: TrainingFrame, role: CellRole) -> NDArray[np.integer]:
+def within_known(labels: NDArray[np.integer], frame: TrainingFrame, role: CellRole) -> NDArray[np.integer]:
+    """Only the cells with at least half of their area where the truth of their role is known."""
     if frame.known is None:
         return labels
     known = frame.known[CELL_ROLES.index(role)]

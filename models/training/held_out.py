@@ -15,7 +15,7 @@ from scipy import ndimage
 from assay.errors import ModelError
 from assay.labels import CELL_ROLES, CellRole, FrameLabels, Segmenter
 from models.training.dataset import TrainingFrame
-from models.training.evaluate import Counts, count_matches
+from models.training.evaluate import Tally, tally_frames, within_known
 
 FEWEST_IMAGES = 5  # with fewer, quarters are held out
 _SHARE = 0.2  # of the images
@@ -81,19 +81,12 @@ def divide(frames: Sequence[AnnotatedFrame], held_out: Collection[str] | None) -
 
 def score(segmenter: Segmenter, frames: Iterable[AnnotatedFrame], *, pixel_um: float) -> HeldOutScore:
     """Judge a model where the truth is known: cells that lie mostly elsewhere count neither way."""
-    counts = {least: Counts() for least in (0.5, 0.75)}
-    for one in frames:
-        found = labels_of(segmenter, one.frame, pixel_um=pixel_um)
-        for role in outlined_roles(one.frame):
-            known = _known(one.frame, role)
-            labels, truth = (
-                _mostly_within(found.of(role)[0], known),
-                _mostly_within(one.frame.of(role), known),
-            )
-            for least in counts:
-                counts[least] += count_matches(labels, truth, least_iou=least)
-    half = counts[0.5]
-    return HeldOutScore(f1_50=half.f1, ap50=half.ap, ap75=counts[0.75].ap, cells=half.found + half.overlooked)
+    tallies = tally_frames(segmenter, (one.frame for one in frames), pixel_um=pixel_um)
+    both = sum(tallies.values(), Tally())
+    half = both.half
+    return HeldOutScore(
+        f1_50=half.f1, ap50=half.ap, ap75=both.three_quarters.ap, cells=half.found + half.overlooked
+    )
 
 
 def labels_of(segmenter: Segmenter, frame: TrainingFrame, *, pixel_um: float) -> FrameLabels:
@@ -118,18 +111,9 @@ def _known(frame: TrainingFrame, role: CellRole) -> NDArray[np.bool_]:
 def _cells(frame: TrainingFrame) -> int:
     """Outlined cells that count."""
     return sum(
-        len(np.unique(_mostly_within(frame.of(role), _known(frame, role)))) - 1
+        int((np.unique(within_known(frame.of(role), frame, role)) > 0).sum())
         for role in outlined_roles(frame)
     )
-
-
-def _mostly_within(labels: NDArray[np.integer], known: NDArray[np.bool_]) -> NDArray[np.int32]:
-    """Only the cells with at least half of their area where the truth is known."""
-    area = np.bincount(labels.ravel())
-    inside = np.bincount(labels.ravel(), weights=known.ravel(), minlength=len(area))
-    kept = 2 * inside >= area
-    kept[0] = False
-    return np.where(kept[labels], labels, 0).astype(np.int32)
 
 
 def _groups(frames: Sequence[AnnotatedFrame]) -> Mapping[str, list[AnnotatedFrame]]:

@@ -5,6 +5,7 @@ given = labels_of(source, request, place, shape=(T, Y, X), missing=frozenset())
 given["target"].film.read([0, 1])                             # (2, Y, X)
 """
 
+import hashlib
 import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,9 +13,10 @@ from pathlib import Path
 
 from assay.errors import ImageError
 from assay.io.importers.label_files import TiffLabels, open_tiff_labels
-from assay.io.label_films import FilmShape, GivenLabels, LabelSource, named
+from assay.io.label_films import FilmShape, GivenLabels, JoinedFilm, LabelSource, named
 from assay.io.label_roles import FOLDERS, OPTIONS, RoleWords
 from assay.io.label_zarr import open_zarr_labels
+from assay.io.lineages import Lineage
 from assay.labels import CellRole
 from assay.stack import FieldId
 
@@ -88,9 +90,13 @@ def labels_of(
     given: dict[CellRole, GivenLabels] = {}
     for role, name in source.names.items():
         film = source.film(place, role, shape, missing)
-        parents = source.parents(place, role) if tracked else {}
+        identity = source.identity(film)
+        lineage = source.lineage(place, role) if tracked else Lineage()
+        if lineage.joined:
+            film = JoinedFilm(film, lineage.joined, named(place, role))
+            identity = hashlib.sha256(f"{identity}{sorted(lineage.joined.items())}".encode()).hexdigest()
         given[role] = GivenLabels(
-            name=name, identity=source.identity(film), tracked=tracked, parents=parents, film=film
+            name=name, identity=identity, tracked=tracked, parents=lineage.parents, film=film
         )
     return given
 

@@ -5,10 +5,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
 from numpy.typing import NDArray
 
 from assay.errors import ImageError
 from assay.io.label_roles import FOLDERS
+from assay.io.lineages import Lineage
 from assay.labels import CellRole
 from assay.stack import FieldId
 
@@ -57,6 +59,38 @@ class GivenLabels:
         )
 
 
+class JoinedFilm:
+    """Label images in which several labels are one track, as after a gap in the Cell Tracking Challenge's format."""
+
+    def __init__(self, film: LabelFilm, joined: Mapping[int, int], where: str) -> None:
+        self._film, self._where = film, where
+        self._labels = np.array(sorted(joined), dtype=np.int64)
+        self._tracks = np.array([joined[label] for label in sorted(joined)], dtype=np.int64)
+
+    def read(self, frames: Sequence[int]) -> NDArray[Any]:
+        """Track ids: (len(frames), Y, X).
+
+        Raises:
+            ImageError: Two labels that are one track are both in a frame.
+        """
+        images = self._film.read(frames)
+        return np.stack([self._joined(image, frame) for frame, image in zip(frames, images, strict=True)])
+
+    def _joined(self, image: NDArray[Any], frame: int) -> NDArray[np.int64]:
+        values, inverse = np.unique(image, return_inverse=True)
+        labels = values.astype(np.int64)
+        place = np.minimum(np.searchsorted(self._labels, labels), len(self._labels) - 1)
+        tracks = np.where(self._labels[place] == labels, self._tracks[place], labels)
+        ids, counts = np.unique(tracks, return_counts=True)
+        if (counts > 1).any():
+            raise ImageError(
+                f"{self._where}, frame {frame}: two labels of track {ids[counts > 1][0]} are in one frame. The table of "
+                "tracks beside the label images is of others."
+            )
+        joined: NDArray[np.int64] = tracks[inverse].reshape(image.shape)
+        return joined
+
+
 class LabelSource(Protocol):
     """Label images of a whole plate, opened; the forms differ in where they lie."""
 
@@ -100,8 +134,8 @@ class LabelSource(Protocol):
     def identity(self, film: LabelFilm) -> str:
         """What the pixels are, for resume."""
 
-    def parents(self, place: FieldId, role: CellRole) -> Mapping[int, int]:
-        """Daughter -> mother, where the labels come with a table of them; empty otherwise."""
+    def lineage(self, place: FieldId, role: CellRole) -> Lineage:
+        """Mothers, and labels that are one track, where the labels come with a table; empty otherwise."""
 
 
 def named(place: FieldId, role: CellRole) -> str:

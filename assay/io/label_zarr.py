@@ -19,6 +19,7 @@ from assay.io.image_info import group_attributes, image_info, ome_of
 from assay.io.label_films import FilmShape, LabelFilm, named, require_shape
 from assay.io.label_plate import LABEL_VALUES, LabelPlate
 from assay.io.label_roles import FOLDERS, OPTIONS, RoleWords
+from assay.io.lineages import Lineage
 from assay.io.metadata import BLOCK
 from assay.io.plate_reader import files_below, open_plate
 from assay.io.tables import read_table
@@ -138,21 +139,27 @@ class ZarrLabels:
             digest.update(f"{name}\t{size}\t{changed}\n".encode())
         return digest.hexdigest()
 
-    def parents(self, place: FieldId, role: CellRole) -> Mapping[int, int]:
+    def lineage(self, place: FieldId, role: CellRole) -> Lineage:
         """Daughter -> mother, from the tables beside labels that killassay wrote."""
         tables = self.path.parent / "tables"
         if not self._ours or not tables.is_dir():
-            return {}
+            return Lineage()
         try:
             table = read_table(tables, "tracks")
         except TableError:
-            return {}
+            return Lineage()
         rows = (table["well"] == place.well) & (table["field"] == place.field) & (table["role"] == role)
         if not length(table):
-            return {}
+            return Lineage()
         rows &= ~np.isnan(table["parent_track_id"])
         children, mothers = table["track_id"][rows], table["parent_track_id"][rows]
-        return {int(child): int(mother) for child, mother in zip(children, mothers, strict=True)}
+        parents = {int(child): int(mother) for child, mother in zip(children, mothers, strict=True)}
+        if len(parents) < len(children):
+            raise ImageError(
+                f"{named(place, role)}: a track stands twice in {tables / 'tracks.parquet'}. Expected one row per track; "
+                "make the tables again."
+            )
+        return Lineage(parents=parents)
 
     def _group_of(self, place: FieldId) -> str:
         if self._single:

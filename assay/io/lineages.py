@@ -1,37 +1,145 @@
-"""Which track came from which by division, as other programs write it down: a CTC table, or a CSV of tracks."""
+"""Which track came from which by division, as other programs write it down: a CTC table, or a CSV of tracks.
+
+A CTC track has no gaps, so a cell that was not seen for some frames is several labels there. Beside its own CTC tables
+killassay writes PIECES_NAME, which says which labels are one track; without it, an only child that begins after a gap is
+taken for the same cell.
+"""
 
 import csv
-from collections.abc import Mapping
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from assay.errors import ImageError
 from assay.labels import CellRole
 from assay.stack import FieldId, well_name
+from assay.track_pieces import Piece, continuations
 
 CTC_NAMES = ("res_track.txt", "man_track.txt")
+PIECES_NAME = "pieces.csv"
 TABLE_NAME = "tracks.csv"
+CtcRow = tuple[int, int, int, int]  # label, first frame, last frame, parent or 0
+_PIECE_COLUMNS = ("label", "track_id", "first_frame", "last_frame", "parent_track_id")
 
 
-def parents_in_ctc(path: Path) -> dict[int, int]:
-    """Daughter -> mother of a Cell Tracking Challenge table: lines of label, first frame, last frame, parent.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lineage:
+    """What a table says of a film's tracks."""
+
+    parents: Mapping[int, int] = field(default_factory=dict)  # track id -> its mother's
+    joined: Mapping[int, int] = field(default_factory=dict)  # label -> track id, where these differ
+    ours: bool = False  # said so itself, in PIECES_NAME
+    rows: Sequence[CtcRow] = ()
+
+
+def ctc_table_beside(folder: Path) -> Path | None:
+    """The CTC table in a folder of label images."""
+    return next((folder / name for name in CTC_NAMES if (folder / name).is_file()), None)
+
+
+def ctc_rows(path: Path) -> list[CtcRow]:
+    """A Cell Tracking Challenge table: lines of label, first frame, last frame, parent.
 
     Raises:
-        ImageError: A line is not four whole numbers.
+        ImageError: A line is not four whole numbers, ends before it begins, or a label stands twice.
     """
-    parents: dict[int, int] = {}
+    rows: dict[int, CtcRow] = {}
     for number, line in enumerate(_text(path).splitlines(), start=1):
         if not line.strip():
             continue
         try:
-            label, _, _, parent = (int(piece) for piece in line.split())
+            label, first, last, parent = (int(piece) for piece in line.split())
         except ValueError as error:
             raise ImageError(
                 f"{path}, line {number}: {line[:60]!r} is not understood. Expected four whole numbers: label, first frame, "
                 "last frame, parent (0 for none)."
             ) from error
-        if parent > 0:
-            parents[label] = parent
-    return parents
+        if label in rows:
+            raise ImageError(
+                f"{path}, line {number}: label {label} stands twice. Expected one line per label; ids must be unique."
+            )
+        if label < 1 or last < first or first < 0 or label == parent:
+            raise ImageError(
+                f"{path}, line {number}: {line.strip()[:60]!r} is no track. Expected a label from 1, a first frame that is not "
+                "after the last, and another label as parent (0 for none)."
+            )
+        rows[label] = (label, first, last, max(parent, 0))
+    return list(rows.values())
+
+
+def ctc_lineage(path: Path) -> Lineage:
+    """Tracks of a CTC table, cut pieces put together.
+
+    Raises:
+        ImageError: The table or PIECES_NAME beside it is damaged, or they do not belong together.
+    """
+    rows = ctc_rows(path)
+    pieces = path.parent / PIECES_NAME
+    if pieces.is_file():
+        return _ours(pieces, path, rows)
+    joined = continuations(rows)
+    parents = {
+        label: joined.get(parent, parent) for label, _, _, parent in rows if parent and label not in joined
+    }
+    return Lineage(parents=parents, joined=joined, rows=rows)
+
+
+def ctc_table_text(pieces: Sequence[Piece]) -> str:
+    """The lines of a CTC table."""
+    return "".join(f"{p.label} {p.first_frame} {p.last_frame} {p.parent}\n" for p in pieces)
+
+
+def pieces_text(pieces: Sequence[Piece]) -> str:
+    """What a CTC table cannot say: which labels are one track."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(_PIECE_COLUMNS)
+    writer.writerows(
+        (
+            p.label,
+            p.track_id,
+            p.first_frame,
+            p.last_frame,
+            "" if p.parent_track_id is None else p.parent_track_id,
+        )
+        for p in pieces
+    )
+    return buffer.getvalue()
+
+
+def _ours(path: Path, table: Path, rows: Sequence[CtcRow]) -> Lineage:
+    joined: dict[int, int] = {}
+    parents: dict[int, int] = {}
+    spans: list[tuple[int, int, int]] = []
+    reader = csv.DictReader(_text(path).splitlines())
+    try:
+        for row in reader:
+            label, track_id, first, last = (int(row[name]) for name in _PIECE_COLUMNS[:4])
+            spans.append((label, first, last))
+            if label != track_id:
+                joined[label] = track_id
+            if row["parent_track_id"]:
+                parents[track_id] = int(row["parent_track_id"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise ImageError(
+            f"{path} is damaged ({error}). Expected the columns {', '.join(_PIECE_COLUMNS)}."
+        ) from error
+    if sorted(spans) != sorted((label, first, last) for label, first, last, _ in rows):
+        raise ImageError(
+            f"{path} does not belong to {table.name} beside it: other labels or frames. Delete {path.name} if the tracks were "
+            "changed since; only children after a gap are then taken for the same cell."
+        )
+    return Lineage(parents=parents, joined=joined, ours=True, rows=rows)
+
+
+def parents_in_ctc(path: Path) -> dict[int, int]:
+    """Daughter -> mother of a Cell Tracking Challenge table.
+
+    Raises:
+        ImageError: The table is damaged.
+    """
+    return dict(ctc_lineage(path).parents)
 
 
 def parents_in_csv(path: Path, place: FieldId, role: CellRole, *, single: bool) -> dict[int, int]:
@@ -55,13 +163,24 @@ def parents_in_csv(path: Path, place: FieldId, role: CellRole, *, single: bool) 
             "and well, field and role where there are several films."
         )
     parents: dict[int, int] = {}
+    seen: set[tuple[int, str]] = set()  # a table may have a row per track, or per track and frame
     for number, row in enumerate(reader, start=2):
         try:
-            if (row.get("parent_track_id") or "").strip() in ("", "0") or not _is_of(row, place, role):
+            if not _is_of(row, place, role):
                 continue
-            parents[_whole(row["track_id"])] = _whole(row["parent_track_id"])
-        except ValueError as error:
+            track_id = _whole(row["track_id"])
+            mother = (row.get("parent_track_id") or "").strip()
+            if mother not in ("", "0"):
+                parents[track_id] = _whole(mother)
+        except (TypeError, ValueError) as error:
             raise ImageError(f"{path}, line {number}: {error}. Expected whole numbers.") from error
+        sighting = (track_id, (row.get("frame") or "").strip())
+        if sighting in seen:
+            raise ImageError(
+                f"{path}, line {number}: track {track_id} of {place}, {role}, stands twice. Expected one row per track; ids "
+                "must be unique within field and role."
+            )
+        seen.add(sighting)
     return parents
 
 

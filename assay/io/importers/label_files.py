@@ -17,7 +17,15 @@ from assay.io.importers.tiff_images import TiffImage, read_tiff_images
 from assay.io.importers.tiff_pages import PlaneSource, TiffPages, read_plane, scan_pages
 from assay.io.label_films import FilmShape, LabelFilm, named, require_shape
 from assay.io.label_roles import FOLDERS, RoleWords
-from assay.io.lineages import CTC_NAMES, TABLE_NAME, parents_in_csv, parents_in_ctc
+from assay.io.lineages import (
+    CTC_NAMES,
+    PIECES_NAME,
+    TABLE_NAME,
+    Lineage,
+    ctc_lineage,
+    ctc_table_beside,
+    parents_in_csv,
+)
 from assay.labels import CellRole
 from assay.stack import FieldId
 
@@ -58,8 +66,6 @@ def _pages(path: Path, changed: int) -> TiffPages:
 class TiffLabels:
     """Label images of a plate in a folder of TIFF files, or in one."""
 
-    tracked = False  # a TIFF file does not say
-
     def __init__(self, path: Path, labels: LabelNames, *, n_ignored: int) -> None:
         self.path, self.read_as = path, labels.read_as
         self._files: dict[tuple[str | None, int | None], dict[CellRole, list[LabelFile]]] = {}
@@ -74,6 +80,14 @@ class TiffLabels:
         self.warnings = self._told(labels, n_ignored)
         self._taken: dict[tuple[FieldId, CellRole], list[LabelFile]] = {}
         self._only: frozenset[FieldId] | None = None
+
+    @property
+    def tracked(self) -> bool:
+        """A TIFF file does not say; the tables that killassay writes beside its own do."""
+        folders = {
+            file.path.parent for by_role in self._files.values() for files in by_role.values() for file in files
+        }
+        return all((folder / PIECES_NAME).is_file() for folder in folders)
 
     @property
     def fields(self) -> tuple[FieldId, ...]:
@@ -119,17 +133,17 @@ class TiffLabels:
             digest.update(f"{frame}\t{names[plane.path]}\t{plane.page}\t{plane.offset}\n".encode())
         return digest.hexdigest()
 
-    def parents(self, place: FieldId, role: CellRole) -> Mapping[int, int]:
-        """Daughter -> mother, from tracks.csv in the source folder or a CTC table beside the film's own files."""
+    def lineage(self, place: FieldId, role: CellRole) -> Lineage:
+        """From tracks.csv in the source folder, or from a CTC table beside the film's own files."""
         root = self.path if self.path.is_dir() else self.path.parent
         single = len(self._files) == 1 and len(self.names) == 1
         table = root / TABLE_NAME
         if table.is_file():
-            return parents_in_csv(table, place, role, single=single)
+            return Lineage(parents=parents_in_csv(table, place, role, single=single))
         files = self._taken.get((place, role), [])
         folders = {file.path.parent for file in files}
         if len(folders) != 1:
-            return {}
+            return Lineage()
         folder = next(iter(folders))
         others = any(
             file.path.parent == folder
@@ -138,14 +152,14 @@ class TiffLabels:
             for file in several
             if file not in files
         )
-        beside = [folder / name for name in CTC_NAMES if (folder / name).is_file()]
+        beside = ctc_table_beside(folder)
         if beside and others:
             raise ImageError(
-                f"{beside[0]} stands beside label images of several films and does not say whose it is. Give each film "
+                f"{beside} stands beside label images of several films and does not say whose it is. Give each film "
                 f"a folder of its own, or write {TABLE_NAME} with the columns well, field, role, track_id, "
                 "parent_track_id."
             )
-        return parents_in_ctc(beside[0]) if beside else {}
+        return ctc_lineage(beside) if beside else Lineage()
 
     def _files_of(self, place: FieldId) -> Mapping[CellRole, list[LabelFile]]:
         fields = self._only or frozenset({place})
@@ -223,7 +237,7 @@ def open_tiff_labels(path: Path, words: RoleWords, *, pattern: str | None) -> Ti
     else:
         images, ignored = find_images(path)
         folder = path.resolve().name
-    tables = (TABLE_NAME, *CTC_NAMES)
+    tables = (TABLE_NAME, PIECES_NAME, *CTC_NAMES)
     other = [name for name, _ in ignored if Path(name).name not in tables and not name.startswith(".")]
     return TiffLabels(path, name_labels(images, words, pattern=pattern, folder=folder), n_ignored=len(other))
 

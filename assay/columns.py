@@ -27,6 +27,7 @@ class Column:
     kind: Kind
     meaning: str
     nullable: bool = False
+    later: bool = False  # tables written before it was declared lack it: there it is unknown
 
     @property
     def dtype(self) -> Any:
@@ -67,6 +68,14 @@ TABLES: dict[str, tuple[Column, ...]] = {
             True,
         ),
         Column("dead", "bool", "at or after the frame of the cell's death"),
+        Column(
+            "link_confidence",
+            "float",
+            "probability that this is the cell that the track's row before shows; null in the first row, and where "
+            "another program followed the cells",
+            True,
+            later=True,
+        ),
     ),
     "tracks": (
         _WELL,
@@ -78,6 +87,13 @@ TABLES: dict[str, tuple[Column, ...]] = {
         Column("parent_track_id", "int", "the cell it came from by division", True),
         Column("start", "text", '"movie_start", "entered", "divided" or "appeared"'),
         Column("end", "text", '"movie_end", "died", "divided", "left_field" or "lost" (lost speaks of us)'),
+        Column(
+            "min_link_confidence",
+            "float",
+            "the smallest link_confidence of its rows; null where there is none",
+            True,
+            later=True,
+        ),
     ),
     "contacts": (
         _WELL,
@@ -200,13 +216,16 @@ def columns_of(name: str, channel_names: Sequence[str] = ()) -> tuple[Column, ..
 def make_table(
     name: str, values: Mapping[str, Sequence[Any] | NDArray[Any]], *, channel_names: Sequence[str] = ()
 ) -> Table:
-    """Put columns in order and give each its type.
+    """Put columns in order and give each its type; a column declared later may be missing, and is unknown then.
 
     Raises:
         TableError: A column is missing, unknown, or of another length than the rest.
     """
     columns = columns_of(name, channel_names)
     wanted = [column.name for column in columns]
+    n = length(values)
+    unknown = {c.name: np.full(n, None) for c in columns if c.later and c.name not in values}
+    values = {**values, **unknown}
     if set(wanted) != set(values):
         raise TableError(
             f"table {name}: missing columns {sorted(set(wanted) - set(values))}, "
@@ -227,12 +246,15 @@ def table_of_rows(
     columns = columns_of(name, channel_names)
     return make_table(
         name,
-        {column.name: [row[column.name] for row in kept] for column in columns},
+        {
+            column.name: [row.get(column.name) if column.later else row[column.name] for row in kept]
+            for column in columns
+        },
         channel_names=channel_names,
     )
 
 
-def length(table: Mapping[str, NDArray[Any]]) -> int:
+def length(table: Mapping[str, Sequence[Any] | NDArray[Any]]) -> int:
     """Number of rows."""
     return len(next(iter(table.values()))) if table else 0
 
@@ -252,6 +274,6 @@ def _as_column(column: Column, values: Sequence[Any] | NDArray[Any]) -> NDArray[
         array = np.empty(len(values), dtype=object)
         array[:] = list(values)
         return array
-    if column.nullable and not isinstance(values, np.ndarray):
+    if column.nullable and (not isinstance(values, np.ndarray) or values.dtype == object):
         values = [np.nan if value is None else value for value in values]
     return np.asarray(values, dtype=column.dtype)

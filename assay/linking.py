@@ -14,6 +14,7 @@ from scipy.sparse import csr_array
 from scipy.sparse.csgraph import min_weight_full_bipartite_matching
 from scipy.spatial import cKDTree
 
+from assay.marginals import pair_probabilities
 from assay.motion import LinkModel, first_model, fit_model, looks_log_odds, mode_weights, motion_log_density
 
 Floats = NDArray[np.float64]
@@ -62,6 +63,7 @@ class Links:
     step_um: Floats  # (N, 2)
     velocity_um: Floats  # (N, 2) per frame, before the step; nan where the track had a single detection
     change: Floats  # (N, F) of looks
+    confidence: Floats  # probability that the link is right; nan where there is none
 
 
 def link_film(
@@ -115,14 +117,16 @@ def link_detections(
         step_um=np.zeros((n, 2)),
         velocity_um=np.full((n, 2), np.nan),
         change=np.zeros((n, n_features)),
+        confidence=np.full(n, np.nan),
     )
     bounds = np.searchsorted(detections.frame, np.asarray([*frames, np.iinfo(np.int64).max]))
     ends = np.searchsorted(detections.frame, np.asarray(frames), side="right")
     tracks = _OpenTracks.none(n_features)
     for start, end, frame in zip(bounds[:-1].tolist(), ends.tolist(), frames, strict=True):
         rows = np.arange(start, end)
-        track, row = _assign(tracks, rows, frame, detections=detections, reach=reach, model=model)
+        track, row, confidence = _assign(tracks, rows, frame, detections=detections, reach=reach, model=model)
         _note(links, tracks, track, row, detections, frame)
+        links.confidence[row] = confidence
         tracks = tracks.after(
             track, row, rows, detections=detections, frame=frame, model=model, max_gap_frames=max_gap_frames
         )
@@ -213,11 +217,11 @@ def _assign(
     detections: Detections,
     reach: Reach,
     model: LinkModel,
-) -> tuple[Ints, Ints]:
-    """Open tracks and the detections (row numbers) that go on with them."""
+) -> tuple[Ints, Ints, Floats]:
+    """Open tracks, the detections (row numbers) that go on with them, and how probable that is."""
     track, found = _within_reach(tracks, detections.yx_um[rows], frame, reach)
     if len(track) == 0:
-        return track, rows[found]
+        return track, rows[found], np.zeros(0)
     row = rows[found]
     odds = motion_log_density(
         model,
@@ -233,7 +237,9 @@ def _assign(
     chosen = _best_matching(
         track[worth], found[worth], np.round(odds[worth], 6), n_tracks=len(tracks.row), n_rows=len(rows)
     )
-    return track[worth][chosen], row[worth][chosen]
+    probability = pair_probabilities(track, found, odds, n_first=len(tracks.row), n_second=len(rows))
+    taken = worth[chosen]
+    return track[taken], row[taken], probability[taken]
 
 
 def _within_reach(tracks: _OpenTracks, yx_um: Floats, frame: int, reach: Reach) -> tuple[Ints, Ints]:

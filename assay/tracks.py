@@ -36,6 +36,7 @@ class Track:
     parent_track_id: int | None
     start: TrackStart
     end: TrackEnd
+    min_link_confidence: float | None = None  # None: no link, or nobody has judged them
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,11 +45,14 @@ class Tracks:
 
     `track_id[i]` belongs to row i of the `CellMeasures` that were linked; every row has one, from 1.
     Ids are ordered by (first frame, label in it), so they do not depend on how the work was cut.
+    `link_confidence[i]` is the probability that row i shows the same cell as the track's row before: NaN in the
+    first row of a track, None where another program, or the truth, said who is who.
     """
 
     role: CellRole
     track_id: NDArray[np.int64]
     tracks: tuple[Track, ...]  # ordered by track_id
+    link_confidence: NDArray[np.float64] | None = None
 
 
 def link(
@@ -157,6 +161,7 @@ def track_by_labels(
         step_um=np.where(begins[:, None], 0.0, yx_um - yx_um[previous]),
         velocity_um=np.full((len(label), 2), np.nan),
         change=np.zeros((len(label), 0)),
+        confidence=np.full(len(label), np.nan),
     )
     lives = {
         int(label[a]): (int(film.frame[a]), int(film.frame[b])) for a, b in zip(firsts, lasts, strict=True)
@@ -279,6 +284,8 @@ def _tracks_of(
     lasts[ids - 1] = np.arange(len(ids))
     starts, ends = _how_tracks_begin(film, links, firsts), _how_tracks_end(film, links, lasts.tolist())
     divided = set(mothers.values())
+    confidence = np.where(previous >= 0, links.confidence, np.nan)
+    least = _least(confidence, ids, len(firsts))
     tracks = tuple(
         Track(
             track_id=number,
@@ -287,14 +294,24 @@ def _tracks_of(
             parent_track_id=int(ids[mothers[first]]) if first in mothers else None,
             start="divided" if first in mothers else start,
             end="divided" if last in divided else end,
+            min_link_confidence=None if np.isnan(smallest) else smallest,
         )
-        for number, (first, last, start, end) in enumerate(
-            zip(firsts, lasts.tolist(), starts, ends, strict=True), start=1
+        for number, (first, last, start, end, smallest) in enumerate(
+            zip(firsts, lasts.tolist(), starts, ends, least.tolist(), strict=True), start=1
         )
     )
-    track_id = np.zeros(len(ids), dtype=np.int64)
-    track_id[order] = ids
-    return Tracks(role=role, track_id=track_id, tracks=tracks)
+    track_id, of_rows = np.zeros(len(ids), dtype=np.int64), np.zeros(len(ids))
+    track_id[order], of_rows[order] = ids, confidence
+    return Tracks(role=role, track_id=track_id, tracks=tracks, link_confidence=of_rows)
+
+
+def _least(confidence: Floats, ids: Ints, n_tracks: int) -> Floats:
+    """The smallest confidence of each track; NaN where it has no link."""
+    least = np.full(n_tracks, np.inf)
+    known = np.isfinite(confidence)
+    np.minimum.at(least, ids[known] - 1, confidence[known])
+    least[np.isinf(least)] = np.nan
+    return least
 
 
 def _how_tracks_begin(film: _Film, links: Links, firsts: Sequence[int]) -> list[TrackStart]:

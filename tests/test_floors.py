@@ -15,7 +15,7 @@ FLOORS: list[tuple[str, ...]] = [
     ("assay.errors", "assay._version", "assay.compiled"),
     ("assay.units", "assay.columns"),
     ("assay.stack",),
-    ("assay.labels", "assay.measure_loops"),
+    ("assay.labels", "assay.measure_loops", "assay.touch_loops"),
     ("assay.protocol", "assay.brightness", "assay.measures", "assay.touching"),
     ("assay.protocol_template",),
     ("assay.motion", "assay.drift", "assay.divisions", "assay.track_pieces"),

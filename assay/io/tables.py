@@ -62,6 +62,8 @@ def write_table(
 def read_table(path: Path, name: str) -> Table:
     """Read one result table: a folder of tables or the file itself.
 
+    A column that was declared after the table was written is unknown.
+
     Raises:
         TableError: The file is missing, damaged, or is not such a table.
     """
@@ -69,10 +71,13 @@ def read_table(path: Path, name: str) -> Table:
     stored = _read_parquet(file)
     channels = tuple(c[len(MEAN_PREFIX) :] for c in stored.column_names if _is_mean(name, c))
     columns = columns_of(name, channels)
-    missing = [column.name for column in columns if column.name not in stored.column_names]
+    absent = {column.name for column in columns} - set(stored.column_names)
+    strange = set(stored.column_names) - {column.name for column in columns}  # a damaged name, perhaps
+    missing = [c.name for c in columns if c.name in absent and (strange or not c.later)]
     if missing:
         raise TableError(f"{file} is no table of {name}: it lacks {', '.join(missing)}. Run the step again.")
-    return {column.name: _numpy_column(file, column, stored.column(column.name)) for column in columns}
+    read = {c.name: _numpy_column(file, c, stored.column(c.name)) for c in columns if c.name not in absent}
+    return make_table(name, read, channel_names=channels) if absent else read
 
 
 def write_arrays(path: Path, table: Mapping[str, NDArray[Any]]) -> Path:
@@ -201,7 +206,7 @@ def _read_parquet(file: Path) -> Any:
         raise TableError(f"table {file} is missing. Run the step that writes it again.")
     try:
         return pq.ParquetFile(file, page_checksum_verification=True).read()
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         line = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise TableError(f"table {file} is damaged ({line}). Delete it and run the step again.") from error
 

@@ -160,10 +160,13 @@ def read_tracks(plan: FieldPlan, role: CellRole) -> Tracks:
             parent_track_id=int(parent) or None,
             start=start,
             end=end,
+            min_link_confidence=None if np.isnan(confidence) else float(confidence),
         )
-        for track_id, first, last, parent, start, end in zip(*table.values(), strict=True)
+        for track_id, first, last, parent, start, end, confidence in zip(*table.values(), strict=True)
     )
-    return Tracks(role=role, track_id=rows["track_id"], tracks=tracks)
+    return Tracks(
+        role=role, track_id=rows["track_id"], tracks=tracks, link_confidence=rows.get("link_confidence")
+    )
 
 
 def event_file(plan: FieldPlan, table: str) -> Any:
@@ -221,6 +224,9 @@ def _link_facts(masked: Mapping[int, str], drift: NDArray[np.float64]) -> dict[s
 
 def _write_tracks(plan: FieldPlan, measures: CellMeasures, tracks: Tracks) -> list[Any]:
     rows: Table = {"frame": measures.frame, "label": measures.label, "track_id": tracks.track_id}
+    if tracks.link_confidence is not None:
+        rows["link_confidence"] = tracks.link_confidence
+    least = [track.min_link_confidence for track in tracks.tracks]
     table: Table = {
         "track_id": np.array([track.track_id for track in tracks.tracks], dtype=np.int64),
         "first_frame": np.array([track.first_frame for track in tracks.tracks], dtype=np.int64),
@@ -228,6 +234,7 @@ def _write_tracks(plan: FieldPlan, measures: CellMeasures, tracks: Tracks) -> li
         "parent_track_id": np.array([track.parent_track_id or 0 for track in tracks.tracks], dtype=np.int64),
         "start": np.array([track.start for track in tracks.tracks], dtype=object),
         "end": np.array([track.end for track in tracks.tracks], dtype=object),
+        "min_link_confidence": np.array([np.nan if one is None else one for one in least], dtype=np.float64),
     }
     return [
         write_arrays(_track_rows_file(plan, measures.role), rows),

@@ -43,6 +43,7 @@ def cells_table(
         "at_border": measures.at_border,
         "score": measures.score,
         "dead": measures.frame >= death_frame,
+        "link_confidence": np.full(n, np.nan) if tracks.link_confidence is None else tracks.link_confidence,
         **{f"mean_{name}": values for name, values in measures.means.items()},
     }
 
@@ -74,6 +75,7 @@ def track_rows(
             "parent_track_id": track.parent_track_id,
             "start": track.start,
             "end": end_of(role, track),
+            "min_link_confidence": track.min_link_confidence,
         }
         for role in CELL_ROLES
         for track in tracks[role].tracks

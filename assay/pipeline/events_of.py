@@ -83,7 +83,15 @@ def _deaths(table: Table, role: CellRole) -> tuple[Death, ...]:
 
 
 def _tracks(table: Table, role: CellRole) -> tuple[Track, ...]:
-    names = ("track_id", "first_frame", "last_frame", "parent_track_id", "start", "end")
+    names = (
+        "track_id",
+        "first_frame",
+        "last_frame",
+        "parent_track_id",
+        "start",
+        "end",
+        "min_link_confidence",
+    )
     mine = table["role"] == role
     return tuple(
         Track(
@@ -93,8 +101,9 @@ def _tracks(table: Table, role: CellRole) -> tuple[Track, ...]:
             parent_track_id=None if np.isnan(parent) else int(parent),
             start=start,
             end=end,
+            min_link_confidence=None if np.isnan(confidence) else confidence,
         )
-        for track_id, first, last, parent, start, end in zip(
+        for track_id, first, last, parent, start, end, confidence in zip(
             *(table[name][mine].tolist() for name in names), strict=True
         )
     )

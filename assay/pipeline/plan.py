@@ -19,7 +19,7 @@ _REVISIONS = {
     "brightness": 2,
     "pixels": 1,
     "pairs": 1,
-    "link": 2,
+    "link": 3,
     "labels": 1,
     "events": 3,
     "credit": 1,

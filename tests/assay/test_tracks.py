@@ -85,8 +85,12 @@ def test_a_cell_that_stays_is_one_track_from_first_to_last_frame():
             parent_track_id=None,
             start="movie_start",
             end="movie_end",
+            min_link_confidence=tracks.tracks[0].min_link_confidence,
         ),
     )
+    assert tracks.tracks[0].min_link_confidence > 0.99
+    assert np.isnan(tracks.link_confidence[0])
+    assert tracks.link_confidence[1:].min() == tracks.tracks[0].min_link_confidence
 
 
 def test_tracks_are_numbered_by_first_frame_then_label():

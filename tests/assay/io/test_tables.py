@@ -144,6 +144,16 @@ def test_failed_writing_leaves_the_old_table_and_no_leftovers(tmp_path, monkeypa
     assert [file.name for file in tmp_path.iterdir()] == ["tracks.parquet"]
 
 
+def test_a_column_declared_after_the_table_was_written_is_unknown(tmp_path):
+    file = write_table(tmp_path, "tracks", tracks(track(1)))
+    older = pq.read_table(file).drop_columns(["min_link_confidence"])
+    pq.write_table(older, file)
+    assert np.isnan(read_table(tmp_path, "tracks")["min_link_confidence"]).all()
+    pq.write_table(older.append_column("min_link_confidencf", older.column("track_id")), file)
+    with pytest.raises(TableError, match="it lacks min_link_confidence"):
+        read_table(tmp_path, "tracks")
+
+
 def test_private_arrays_keep_their_types(tmp_path):
     table = {
         "frame": np.array([0, 1], np.int32),
@@ -175,7 +185,7 @@ def test_csv_holds_full_precision_and_no_formulas(tmp_path):
     )
     text = write_csv(tmp_path / "t.csv", {**table, "x_um": np.array([0.1 + 0.2, NAN])}).read_text()
     assert text.splitlines() == [
-        "well,field,role,track_id,first_frame,last_frame,parent_track_id,start,end,x_um",
-        "B02,0,target,1,0,9,,'=HYPERLINK(1),'-1+2,0.30000000000000004",
-        'B02,0,target,2,0,9,1,\'@x,"plain, with comma",',
+        "well,field,role,track_id,first_frame,last_frame,parent_track_id,start,end,min_link_confidence,x_um",
+        "B02,0,target,1,0,9,,'=HYPERLINK(1),'-1+2,,0.30000000000000004",
+        'B02,0,target,2,0,9,1,\'@x,"plain, with comma",,',
     ]

@@ -18,7 +18,7 @@ FLOORS: list[tuple[str, ...]] = [
     ("assay.labels", "assay.measure_loops", "assay.touch_loops"),
     ("assay.protocol", "assay.brightness", "assay.measures", "assay.touching"),
     ("assay.protocol_template",),
-    ("assay.motion", "assay.drift", "assay.divisions", "assay.track_pieces"),
+    ("assay.motion", "assay.link_loops", "assay.marginals", "assay.drift", "assay.divisions", "assay.track_pieces"),
     ("assay.linking",),
     ("assay.tracks",),
     ("assay.contacts", "assay.changepoints", "assay.traces"),

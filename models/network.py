@@ -7,7 +7,9 @@ cell lies there, how near the pixel is to that cell's centre, and where the cent
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
@@ -103,6 +105,26 @@ class SegmentationNet(nn.Module):
             (B, maps, Y, X): per cell role foreground logit, centre heat logit, offset y, offset x
             in units of `OFFSET_UNIT_PX`.
         """
+        return functional.pixel_shuffle(self._maps(self._features(planes)), 2)  # -> (B, maps, Y, X)
+
+    def maps_by_block(self, planes: Tensor) -> Tensor:
+        """The maps as training reads them, without the turning about of memory that an image of them costs.
+
+        Args:
+            planes: As for `forward`.
+
+        Returns:
+            (maps, 4, N): the four pixels of each of the N = B * Y/2 * X/2 blocks, as `in_blocks` lays out truth.
+        """
+        x = self._features(planes)  # (B, 2 * slots, Y, X) -> (B, widths[0], Y/2, X/2)
+        with torch.autocast(x.device.type, enabled=False):
+            flat = x.float().permute(0, 2, 3, 1).flatten(0, 2)  # -> (N, widths[0])
+            bias = self.head.bias
+            assert bias is not None
+            maps = torch.addmm(bias[:, None], self.head.weight.flatten(1), flat.T)  # -> (4 * maps, N)
+        return maps.unflatten(0, (self.architecture.maps, 4))
+
+    def _features(self, planes: Tensor) -> Tensor:
         images = functional.pixel_unshuffle(planes[:, : self.slots], 2)  # -> (B, 4 * slots, Y/2, X/2)
         flags = planes[:, self.slots :, ::2, ::2]  # -> (B, slots, Y/2, X/2)
         x = torch.cat([images, flags], dim=1)  # -> (B, 5 * slots, Y/2, X/2)
@@ -116,7 +138,7 @@ class SegmentationNet(nn.Module):
         for level in reversed(range(len(self.decoder))):
             up = functional.interpolate(self.rise[level](x), scale_factor=2.0, mode="nearest")
             x = self.decoder[level](skips[level] + up)  # -> (B, widths[level], Y/2^(level+1), ...)
-        return functional.pixel_shuffle(self._maps(x), 2)  # -> (B, maps, Y, X)
+        return x
 
     def _maps(self, x: Tensor) -> Tensor:
         # In float32 whatever came before: rounded heat would make ties between pixels.
@@ -138,6 +160,14 @@ class SegmentationNet(nn.Module):
         self.to(dtype)
         self.head.float()
         return self.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+
+
+def in_blocks(planes: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Lay out truth as `SegmentationNet.maps_by_block` gives maps: (B, K, Y, X) -> (K, 4, B * Y/2 * X/2)."""
+    images, kinds, height, width = planes.shape
+    blocks = planes.reshape(images, kinds, height // 2, 2, width // 2, 2)
+    laid = blocks.transpose(1, 3, 5, 0, 2, 4)  # -> (K, 2, 2, B, Y/2, X/2)
+    return np.ascontiguousarray(laid).reshape(kinds, 4, -1)
 
 
 def _folded(conv: nn.Conv2d, norm: nn.Module) -> nn.Conv2d:

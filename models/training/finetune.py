@@ -202,7 +202,6 @@ class _Tuning(Session):
     def __init__(self, network: SegmentationNet, settings: TrainingSettings) -> None:
         super().__init__(network, settings)
         self._norms = [module for module in self.network.modules() if isinstance(module, nn.BatchNorm2d)]
-        self.network.register_forward_pre_hook(self._keep_norms)
 
     def progress(self) -> float:
         """Share of the steps or of the processor's minutes that is done."""
@@ -210,7 +209,8 @@ class _Tuning(Session):
             return self.step / self.settings.steps
         return self.processor_s() / 60 / (self.settings.minutes or 1.0)
 
-    def _keep_norms(self, network: nn.Module, inputs: object) -> None:
+    def _make_ready(self) -> None:
+        super()._make_ready()
         for norm in self._norms:
             norm.eval()
 

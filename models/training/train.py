@@ -19,8 +19,8 @@ from torch import Tensor
 
 from assay.errors import ModelError
 from assay.labels import CELL_ROLES, CHANNEL_ROLES
-from models.devices import pick_device, pick_precision
-from models.network import SIZES, STRIDE, Architecture, SegmentationNet
+from models.devices import keep_freed_memory, pick_device, pick_precision
+from models.network import SIZES, STRIDE, Architecture, SegmentationNet, in_blocks
 from models.training.augment import example
 from models.training.average import AveragedNetwork
 from models.training.checkpoint import load_checkpoint, save_checkpoint
@@ -88,6 +88,7 @@ def train(
         facts: More for the card's `training`, for instance the command.
     """
     torch.set_num_threads(settings.threads)
+    keep_freed_memory()
     tile_set = TileSet(tiles)
     session = Session(fresh_network(architecture_of(settings.widths), seed=settings.seed), settings)
     checkpoint = out.with_suffix(".checkpoint")
@@ -190,15 +191,18 @@ class Session:
         """One step on planes, truth and weight; gives its loss."""
         rate = 0.5 * (1 + np.cos(np.pi * min(1.0, self.progress()))) * self._warmth()
         planes, truth, weight = (tensor.to(self.device, non_blocking=True) for tensor in batch)
-        self.network.train()
+        self._make_ready()
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
-            maps = self.network(planes)
+            maps = self.network.maps_by_block(planes)
         loss = map_loss(maps, truth, weight)
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step(rate=max(rate, 1e-3) * self.settings.learning_rate, clip_norm=_CLIP_NORM)
         self.step += 1
         self.averaged.follow(self.network, step=self.step)
         return loss.item()
+
+    def _make_ready(self) -> None:
+        self.network.train()
 
     def _warmth(self) -> float:
         steps = _WARM_UP if self.settings.warm_up is None else self.settings.warm_up
@@ -261,7 +265,9 @@ def _batch(tiles: TileSet, settings: TrainingSettings, step: int) -> list[Tensor
     generator = np.random.default_rng([settings.seed, step])
     drawn = tiles.draw(settings.batch, generator=generator)
     examples = [example(tile, side_px=settings.side_px, generator=generator) for tile in drawn]
+    planes, truth, weight = (np.stack(arrays) for arrays in zip(*examples, strict=True))
     return [
-        torch.from_numpy(np.stack(arrays)).contiguous(memory_format=torch.channels_last)
-        for arrays in zip(*examples, strict=True)
+        torch.from_numpy(planes).contiguous(memory_format=torch.channels_last),
+        torch.from_numpy(in_blocks(truth)),
+        torch.from_numpy(in_blocks(weight)),
     ]

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from models.network import HALO_PX, STRIDE, Architecture
+from models.network import HALO_PX, STRIDE, Architecture, in_blocks
 from models.training.initial import fresh_network
 
 SMALL = Architecture(slots=5, cell_roles=2, widths=(8, 8, 8, 8))
@@ -54,3 +54,17 @@ def test_a_seed_gives_the_same_weights_again():
     assert all(torch.equal(one[key], other[key]) for key in one)
     third = fresh_network(SMALL, seed=4).state_dict()
     assert not torch.equal(one["head.weight"], third["head.weight"])
+
+
+def test_the_maps_that_training_reads_are_those_that_the_network_gives():
+    generator = np.random.default_rng(3)
+    network = fresh_network(Architecture(slots=2, cell_roles=2, widths=(8, 8, 8, 8)), seed=5).eval()
+    planes = torch.from_numpy(generator.standard_normal((2, 4, 32, 48), dtype=np.float32))
+    with torch.no_grad():
+        maps, blocks = network(planes), network.maps_by_block(planes)
+    np.testing.assert_allclose(blocks.numpy(), in_blocks(maps.numpy()), atol=1e-5)
+
+
+def test_a_block_is_four_neighbouring_pixels():
+    planes = np.arange(16, dtype=np.float32).reshape(1, 1, 4, 4)
+    assert in_blocks(planes).tolist() == [[[0, 2, 8, 10], [1, 3, 9, 11], [4, 6, 12, 14], [5, 7, 13, 15]]]

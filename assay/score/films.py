@@ -198,6 +198,7 @@ def _wells(kills: NumberScores, cytolysis: NumberScores) -> WellScores:
     return WellScores(
         kills_bias=kills.bias,
         kills_absolute_error=kills.absolute_error,
+        kills_relative_error=kills.relative_error,
         kills_interval_coverage=kills.coverage,
         kills_n_wells=kills.n_wells,
         kills_n_missing=kills.n_missing,

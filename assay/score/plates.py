@@ -4,7 +4,7 @@ Of the films only a run of frames is in memory at once, whatever their length.
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -17,13 +17,14 @@ from assay.errors import ResultsError
 from assay.io.ome_zarr import LabelPlate
 from assay.io.tables import read_table
 from assay.labels import CELL_ROLES, CellRole
-from assay.score.cells import CellTally
+from assay.score.cells import CellTally, FieldCells
 from assay.score.films import FilmCounts, count_film, pool
 from assay.score.scores import CoverageScores, Scores
 from assay.score.wells import SINGLE_KINDS, TrueWell, score_number, true_cytolysis, true_well
 from assay.stack import FieldId
 
 Missing = Literal["miss", "leave_out"]
+MatchedCells = Callable[[FieldId, CellRole], FieldCells]
 
 EVENT_TABLES = ("tracks", "contacts", "deaths", "kills")
 READ_BYTES = 64_000_000  # of label images at once
@@ -49,7 +50,9 @@ class _Side:
         return {name: take(self.tables[name], np.zeros(0, dtype=np.int64)) for name in EVENT_TABLES}
 
 
-def score_results(results: Path, truth: Path, *, missing_fields: Missing = "miss") -> Scores:
+def score_results(
+    results: Path, truth: Path, *, missing_fields: Missing = "miss", matched: MatchedCells | None = None
+) -> Scores:
     """Compare a run with the known truth of its plate.
 
     Args:
@@ -58,6 +61,7 @@ def score_results(results: Path, truth: Path, *, missing_fields: Missing = "miss
         missing_fields: What becomes of fields that failed, were excluded or are absent in RESULTS. "miss"
             counts their true cells and events as missed; "leave_out" leaves them out on both sides. They are
             named in the scores either way.
+        matched: Who matches whom in a field, for those who know it already; None looks at the label images.
 
     Raises:
         ResultsError: A folder lacks what is compared, or the two are not of one plate.
@@ -70,7 +74,9 @@ def score_results(results: Path, truth: Path, *, missing_fields: Missing = "miss
             f"{results}: none of the {len(missing)} fields of the truth has results, so there is nothing to score. "
             "`killassay status RESULTS` says why."
         )
-    films = [_count_field(field, true, called, there=field not in missing) for field in compared]
+    films = [
+        _count_field(field, true, called, there=field not in missing, matched=matched) for field in compared
+    ]
     wells = _true_wells(true, called, compared)
     asked = [well for well in wells if well.kind not in SINGLE_KINDS]
     cytolysis = true_cytolysis(wells)
@@ -137,26 +143,35 @@ def _missing_fields(true: _Side, called: _Side) -> dict[FieldId, str]:
     return reasons
 
 
-def _count_field(field: FieldId, true: _Side, called: _Side, *, there: bool) -> FilmCounts:
+def _count_field(
+    field: FieldId, true: _Side, called: _Side, *, there: bool, matched: MatchedCells | None
+) -> FilmCounts:
     shape = true.labels.shape(field)
     if there and called.labels.shape(field) != shape:
         raise ResultsError(
             f"{field}: the truth has {shape} frames, rows and columns, RESULTS has {called.labels.shape(field)}. "
             "They are not of one plate."
         )
-    cells = {}
-    for role in CELL_ROLES:
-        tally = CellTally()
-        for frame, truth, labels in _frames(field, role, true.labels, called.labels if there else None):
-            tally.add(frame, truth, labels)
-        cells[role] = tally.finish()
+    shown = called.labels if there else None
+    match = matched if matched is not None and there else None
     return count_film(
-        cells,
+        {
+            role: match(field, role) if match else match_field(field, role, true.labels, shown)
+            for role in CELL_ROLES
+        },
         true.of_field(field),
         called.of_field(field) if there else called.without_rows(),
         n_frames=shape[0],
         frame_min=_frame_min(field, true),
     )
+
+
+def match_field(field: FieldId, role: CellRole, true: LabelPlate, called: LabelPlate | None) -> FieldCells:
+    """Match the cells of one role in one field, frame by frame; without called labels all are missed."""
+    tally = CellTally()
+    for frame, truth, labels in _frames(field, role, true, called):
+        tally.add(frame, truth, labels)
+    return tally.finish()
 
 
 def _frames(

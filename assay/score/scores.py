@@ -92,6 +92,7 @@ class WellScores:
 
     kills_bias: float
     kills_absolute_error: float
+    kills_relative_error: float  # mean of |called - true| / true, over wells in which there are true kills
     kills_interval_coverage: float
     kills_n_wells: int
     kills_n_missing: int
@@ -202,6 +203,7 @@ _LINES: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
         "wells",
         (
             ("kills: bias | absolute error", "well_kills_bias", "well_kills_absolute_error"),
+            ("kills: relative error, where there are any", "well_kills_relative_error", ""),
             ("kills: 90 % interval holds the truth", "well_kills_interval_coverage", ""),
             ("kills: wells | without a number", "well_kills_n_wells", "well_kills_n_missing"),
             (

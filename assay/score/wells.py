@@ -38,6 +38,7 @@ class NumberScores:
 
     bias: float  # mean of called - true
     absolute_error: float  # mean of |called - true|
+    relative_error: float  # mean of |called - true| / true over wells whose true number is above 0
     coverage: float  # share of wells whose 90 % interval holds the truth
     n_wells: int
     n_missing: int  # wells with a true number and none called; in none of the above
@@ -86,18 +87,22 @@ def score_number(name: str, truth: dict[str, float], wells: Table) -> NumberScor
     row_of = {well: row for row, well in enumerate(wells["well"].tolist())}
     known = {well: value for well, value in sorted(truth.items()) if not math.isnan(value)}
     errors: list[float] = []
+    relative: list[float] = []
     held: list[bool] = []
     for well, value in known.items():
         row = row_of.get(well)
         if row is None or math.isnan(wells[name][row]):
             continue
         errors.append(float(wells[name][row]) - value)
+        if value > 0:
+            relative.append(abs(errors[-1]) / value)
         low, high = float(wells[f"{name}_low"][row]), float(wells[f"{name}_high"][row])
         if not (math.isnan(low) or math.isnan(high)):
             held.append(low <= value <= high)
     return NumberScores(
         bias=ratio(math.fsum(errors), len(errors)),
         absolute_error=ratio(math.fsum(abs(error) for error in errors), len(errors)),
+        relative_error=ratio(math.fsum(relative), len(relative)),
         coverage=ratio(sum(held), len(held)),
         n_wells=len(errors),
         n_missing=len(known) - len(errors),

@@ -194,7 +194,7 @@ def score(truth, tmp_path):
     return of
 
 
-ERRORS = ("bias", "error_frames", "error_min", "brier", "ece", "absolute_error")
+ERRORS = ("bias", "error_frames", "error_min", "brier", "ece", "absolute_error", "relative_error")
 
 
 def perfect(name):
@@ -358,6 +358,7 @@ def test_wrong_well_numbers_move_wells_only(score):
     assert moved(score(scene)) == {
         "well_kills_bias": -0.75,
         "well_kills_absolute_error": 0.75,
+        "well_kills_relative_error": 0.75,  # 0.25 for 1
         "well_kills_interval_coverage": 0.0,
         "well_cytolysis_percent_bias": pytest.approx(-10),
         "well_cytolysis_percent_absolute_error": pytest.approx(10),

@@ -64,6 +64,13 @@ def test_bias_keeps_the_sign_and_absolute_error_does_not():
     assert (scores.n_wells, scores.n_missing) == (3, 0)
 
 
+def test_relative_error_leaves_out_wells_in_which_nothing_was_killed():
+    table = wells("kills", [("B02", 12.0, 9.0, 15.0), ("B03", 7.0, 5.0, 7.5), ("B04", 1.0, 0.0, 2.0)])
+    scores = score_number("kills", {"B02": 10.0, "B03": 8.0, "B04": 0.0}, table)
+    assert scores.relative_error == pytest.approx((2 / 10 + 1 / 8) / 2)
+    assert math.isnan(score_number("kills", {"B04": 0.0}, table).relative_error)
+
+
 def test_ends_of_the_interval_hold_the_truth():
     table = wells("kills", [("B02", 12.0, 10.0, 15.0), ("B03", 7.0, 5.0, 8.0)])
     assert score_number("kills", {"B02": 10.0, "B03": 8.0}, table).coverage == 1.0

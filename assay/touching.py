@@ -17,6 +17,9 @@ from assay.units import Calibration
 LIMIT_TOLERANCE_UM = 1e-9
 """A gap of three pixels of 0.65 um is 1.95 um, although the computer's sum says 1.9500000000000002."""
 
+_LARGEST_TABLE = 1 << 22
+"""Labels from here on, as other programs may give, are numbered anew: a table of all would be too long."""
+
 
 def touching_pairs(
     effectors: NDArray[np.integer[Any]],
@@ -55,27 +58,28 @@ def touching_pairs(
             f"frame {frame}: the label images of effectors and targets must be (Y, X) of one shape, "
             f"got {effectors.shape} and {targets.shape}."
         )
-    overlap = np.flatnonzero((effectors != 0) & (targets != 0))
-    overlapping = (effectors.ravel()[overlap].astype(np.int64), targets.ravel()[overlap].astype(np.int64))
-    outline, weight = _outline(effectors, calibration)
-    pixel, target, gap = _reach(outline, targets, calibration, max(max_gap_um, enter_um))
-    effector = effectors.ravel()[outline].astype(np.int64)[pixel]
-    shift = int(targets.max(initial=0)) + 1
-    key = np.concatenate([effector * shift + target, overlapping[0] * shift + overlapping[1]])
-    pair, place = np.unique(key, return_inverse=True)
-    gap_um = np.full(len(pair), np.inf)
-    np.minimum.at(gap_um, place[: len(gap)], gap)
-    gap_um[place[len(gap) :]] = 0.0
-    near = gap <= enter_um + LIMIT_TOLERANCE_UM
-    interface_um = np.zeros(len(pair))
-    np.add.at(interface_um, place[: len(gap)][near], weight[pixel[near]])
-    kept = gap_um <= max_gap_um + LIMIT_TOLERANCE_UM
+    from assay.touch_loops import pairs_of_frame  # here, so that who only asks for the version need not wait
+
+    names, compact = _compact(effectors)
+    target_names, compact_targets = _compact(targets)
+    labels, sizes = pairs_of_frame(
+        compact,
+        compact_targets,
+        int(compact.max(initial=0)) + 1,
+        _gaps(calibration, max(max_gap_um, enter_um)),
+        _crofton(calibration),
+        enter_um + LIMIT_TOLERANCE_UM,
+    )
+    effector = labels[:, 0] if names is None else names[labels[:, 0]]
+    target = labels[:, 1] if target_names is None else target_names[labels[:, 1]]
+    order = np.lexsort((target, effector))
+    order = order[sizes[order, 0] <= max_gap_um + LIMIT_TOLERANCE_UM]
     return Pairs(
-        frame=np.full(int(kept.sum()), frame, dtype=np.int32),
-        effector_label=(pair[kept] // shift).astype(np.int32),
-        target_label=(pair[kept] % shift).astype(np.int32),
-        gap_um=gap_um[kept],
-        interface_um=interface_um[kept],
+        frame=np.full(len(order), frame, dtype=np.int32),
+        effector_label=effector[order].astype(np.int32),
+        target_label=target[order].astype(np.int32),
+        gap_um=sizes[order, 0],
+        interface_um=sizes[order, 1],
     )
 
 
@@ -94,93 +98,27 @@ def concatenate_pairs(parts: Sequence[Pairs]) -> Pairs:
     return Pairs(**{name: column[order] for name, column in joined.items()})
 
 
-def _outline(
-    image: NDArray[np.integer[Any]], calibration: Calibration
-) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Pixels of the cells' outlines and the length of outline that each stands for, in um.
-
-    The edge of the image is no outline: the cell goes on out of sight.
-    """
-    if image.size == 0:
-        return np.zeros(0, np.int64), np.zeros(0)
-    padded = np.pad(image, 1, mode="edge")
-    flat, width = padded.ravel(), padded.shape[1]
-    pixels = np.flatnonzero(image)
-    rows, columns = np.divmod(pixels, image.shape[1])
-    place = (rows + 1) * width + columns + 1
-    own = flat[place]
-    weight = np.zeros(len(pixels))
-    for (dy, dx), length in _crofton(calibration):
-        weight += length * (flat[place + (dy * width + dx)] != own)
-    outline = np.flatnonzero(weight)
-    return pixels[outline].astype(np.int64), weight[outline]
+def _compact(image: NDArray[np.integer[Any]]) -> tuple[NDArray[np.int64] | None, NDArray[np.int32]]:
+    """The image as the loop reads it; labels too large for a table are numbered anew, with their names."""
+    if int(image.max(initial=0)) < _LARGEST_TABLE:
+        return None, np.ascontiguousarray(image, dtype=np.int32)
+    names, numbers = np.unique(np.append(image, 0), return_inverse=True)
+    return names.astype(np.int64), numbers[:-1].reshape(image.shape).astype(np.int32)
 
 
-def _crofton(calibration: Calibration) -> list[tuple[tuple[int, int], float]]:
-    """Length of outline crossed by one step out of a cell, for each of the 8 directions."""
+def _crofton(calibration: Calibration) -> NDArray[np.float64]:
+    """Length of outline crossed by one step out of a cell along x, along y and across."""
     y_size, x_size = calibration.pixel_um
     slope = math.atan2(y_size, x_size)  # of the pixel's diagonal
     diagonal = y_size * x_size / math.hypot(y_size, x_size)
-    lengths = {
-        (0, 1): slope * y_size / 2,
-        (1, 0): (math.pi / 2 - slope) * x_size / 2,
-        (1, 1): math.pi / 4 * diagonal / 2,
-        (1, -1): math.pi / 4 * diagonal / 2,
-    }
-    return [((sign * dy, sign * dx), length) for (dy, dx), length in lengths.items() for sign in (1, -1)]
+    return np.array([slope * y_size / 2, (math.pi / 2 - slope) * x_size / 2, math.pi / 4 * diagonal / 2])
 
 
-def _reach(
-    outline: NDArray[np.int64],
-    targets: NDArray[np.integer[Any]],
-    calibration: Calibration,
-    limit_um: float,
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
-    """Each outline pixel with each target within the limit: pixel, target label, gap in um; no doubles.
-
-    Only the rims of targets are searched: from outside, the nearest pixel of a mask is one of its rim, and
-    from inside the gap is 0.
-    """
-    offsets, gaps = _disc(calibration, limit_um)
-    margin = int(np.abs(offsets).max(initial=0))
-    width = targets.shape[1] + 2 * margin
-    flat = np.pad(targets, margin).ravel()
-    rows, columns = np.divmod(outline, max(targets.shape[1], 1))
-    place = (rows + margin) * width + columns + margin
-    rim = _rim(flat, width)
-    found: list[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]] = []
-    for number, ((dy, dx), gap) in enumerate(zip(offsets.tolist(), gaps.tolist(), strict=True)):
-        here = (flat if number == 0 else rim)[place + (dy * width + dx)]
-        hit = np.flatnonzero(here)
-        found.append((hit, here[hit].astype(np.int64), np.full(len(hit), gap)))
-    pixel, target, gap_um = (np.concatenate(column) for column in zip(*found, strict=True))
-    key = pixel * (int(targets.max(initial=0)) + 1) + target
-    _, nearest = np.unique(key, return_index=True)  # offsets ascend in gap: the first is the nearest
-    return pixel[nearest], target[nearest], gap_um[nearest]
-
-
-def _rim(flat: NDArray[np.integer[Any]], width: int) -> NDArray[np.integer[Any]]:
-    """The label image with the inner pixels of its cells emptied; flat, with a margin of background."""
-    place = np.flatnonzero(flat)
-    own = flat[place]
-    inner = np.ones(len(place), dtype=np.bool_)
-    for step in (1, -1, width, -width):
-        inner &= flat[place + step] == own
-    rim = flat.copy()
-    rim[place[inner]] = 0
-    return rim
-
-
-def _disc(calibration: Calibration, limit_um: float) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Steps (dy, dx) to all pixels within the limit, ascending in gap, and these gaps; the first is (0, 0)."""
+def _gaps(calibration: Calibration, limit_um: float) -> NDArray[np.float64]:
+    """Gap of two pixels dy rows and dx columns apart, (dy, dx) as far as the limit reaches, infinite beyond."""
     y_size, x_size = calibration.pixel_um
     reach = limit_um + calibration.mean_pixel_um + LIMIT_TOLERANCE_UM
-    dy, dx = np.mgrid[
-        -max(1, int(reach // y_size)) : max(1, int(reach // y_size)) + 1,
-        -max(1, int(reach // x_size)) : max(1, int(reach // x_size)) + 1,
-    ].reshape(2, -1)
+    dy, dx = np.mgrid[: max(1, int(reach // y_size)) + 1, : max(1, int(reach // x_size)) + 1]
     gap = np.maximum(np.hypot(dy * y_size, dx * x_size) - calibration.mean_pixel_um, 0.0)
-    gap[(np.abs(dy) <= 1) & (np.abs(dx) <= 1)] = 0.0
-    order = np.lexsort((dx, dy, (dy != 0) | (dx != 0), gap))
-    order = order[gap[order] <= limit_um + LIMIT_TOLERANCE_UM]
-    return np.stack([dy[order], dx[order]], axis=1), gap[order]
+    gap[:2, :2] = 0.0
+    return np.where(gap <= limit_um + LIMIT_TOLERANCE_UM, gap, np.inf)

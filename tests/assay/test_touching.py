@@ -192,6 +192,78 @@ def test_gaps_are_those_of_comparing_every_pixel_with_every_pixel(seed):
     assert gaps(pairs) == every_pair(*images, calibration, max_gap_um)
 
 
+def slow_pairs(effectors, targets, calibration, max_gap_um, enter_um):
+    """Gap and interface as docs/contacts.md defines them, cell by cell and pixel by pixel."""
+    (p, q), (height, width) = calibration.pixel_um, effectors.shape
+    slope = math.atan(p / q)
+    corner = math.pi / 4 * p * q / math.hypot(p, q) / 2
+    piece = {(0, 1): slope * p / 2, (1, 0): (math.pi / 2 - slope) * q / 2, (1, 1): corner}
+    found = {}
+    for target in set(targets.ravel().tolist()) - {0}:
+        of_target = np.argwhere(targets == target)
+        gap_to = np.zeros(effectors.shape)
+        for y in range(height):
+            for x in range(width):
+                step = np.abs(of_target - (y, x))
+                away = np.maximum(np.hypot(step[:, 0] * p, step[:, 1] * q) - (p + q) / 2, 0.0)
+                gap_to[y, x] = np.where(step.max(axis=1) <= 1, 0.0, away).min()
+        for effector in set(effectors.ravel().tolist()) - {0}:
+            mask = effectors == effector
+            if (smallest := gap_to[mask].min()) > max_gap_um + 1e-9:
+                continue
+            interface = 0.0
+            for y, x in np.argwhere(mask & (gap_to <= enter_um + 1e-9)).tolist():
+                for dy in (-1, 0, 1):
+                    for dx in (-1, 0, 1):
+                        beside = min(max(y + dy, 0), height - 1), min(max(x + dx, 0), width - 1)
+                        if not mask[beside]:
+                            interface += piece[abs(dy), abs(dx)]
+            found[effector, target] = pytest.approx((smallest, interface), abs=1e-12)
+    return found
+
+
+def blobs(rng, shape, numbers):
+    """Round and ragged cells, some cut by the frame's edge, on top of each other as they come."""
+    image = np.zeros(shape, np.int32)
+    y, x = np.mgrid[: shape[0], : shape[1]]
+    for number in numbers:
+        centre, radius = rng.uniform(-2, np.array(shape) + 2), rng.uniform(0.8, 7)
+        image[((y - centre[0]) ** 2 + (x - centre[1]) ** 2 < radius**2) & (rng.random(shape) < 0.97)] = number
+    return image
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_gap_and_interface_are_those_of_the_definition_pixel_by_pixel(seed):
+    rng = np.random.default_rng(seed)
+    shape = tuple(rng.integers(2, 45, 2).tolist())
+    effectors = blobs(
+        rng, shape, rng.choice([1, 2, 3, 8, 70_000, 5_000_000], rng.integers(1, 6), replace=False)
+    )
+    targets = blobs(rng, shape, rng.choice([1, 2, 6, 9_000_000], rng.integers(1, 5), replace=False))
+    calibration = Calibration(pixel_um=tuple(rng.choice([0.3, 0.33, 0.65, 1.3], 2)), frame_min=1.0)
+    max_gap_um, enter_um = float(rng.choice([0.0, 1.0, 3.0, 10.0])), float(rng.choice([0.0, 1.0, 3.0]))
+    pairs = touching((effectors, targets), calibration=calibration, max_gap_um=max_gap_um, enter_um=enter_um)
+    names = zip(pairs.effector_label.tolist(), pairs.target_label.tolist(), strict=True)
+    said = zip(pairs.gap_um.tolist(), pairs.interface_um.tolist(), strict=True)
+    expected = slow_pairs(effectors, targets, calibration, max_gap_um, enter_um)
+    assert dict(zip(names, said, strict=True)) == expected
+    assert sorted(expected) == list(
+        zip(pairs.effector_label.tolist(), pairs.target_label.tolist(), strict=True)
+    )
+
+
+def test_a_contact_across_the_squares_of_the_search_is_found_at_every_place():
+    for y, x in ((0, 1), (31, 31), (32, 32), (63, 64), (95, 130)):
+        effectors, targets = np.zeros((2, 96, 131), np.int32)
+        effectors[y, x] = 7
+        targets[max(y - 10, 0), x] = 1
+        targets[y, max(x - 12, 0)] = 2
+        found = gaps(touching((effectors, targets), calibration=MICRON, max_gap_um=12.0))
+        assert (
+            found == {(7, 1): max(min(y, 10) - 1.0, 0.0), (7, 2): max(min(x, 12) - 1.0, 0.0)}
+        )
+
+
 def test_pairs_of_frames_join_in_order(scene):
     labels = scene("a A b")
     film = concatenate_pairs([touching(labels, frame=1), touching(labels, frame=0)])

@@ -30,6 +30,7 @@ FLOORS: list[tuple[str, ...]] = [
     ("assay.survival", "assay.conditions", "assay.field_quality"),
     ("assay.report", "assay.io"),
     ("assay.simulate", "assay.score"),
+    ("assay.killbench",),
     ("assay.execution",),
     ("assay.pipeline",),
     ("assay.cli",),

@@ -1,0 +1,206 @@
+"""The benchmark's scenes read by the functions that a run of the product calls, and no others.
+
+Knows scenes and every room from links to credit. Rungs of truth may take the place of links, contacts or deaths.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
+
+from assay.contacts import Contact, find_contacts
+from assay.deaths import DeathSurvey, survey_deaths
+from assay.killbench.scene import DYE, MARKERS, Scene
+from assay.kills import Kill, credit_kills, fit_lag_model
+from assay.labels import CELL_ROLES, CellMeasures, CellRole, Pairs
+from assay.lag_model import FieldEvents, LagModel
+from assay.protocol import ContactSettings, DeathSettings, KillSettings, TrackingSettings
+from assay.tracks import Tracks, estimate_drift, link
+
+_OTHER: dict[CellRole, CellRole] = {"effector": "target", "target": "effector"}
+_DISC = np.pi  # area over squared radius
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """What was made of one scene."""
+
+    scene: Scene
+    tracks: dict[CellRole, Tracks]
+    contacts: tuple[Contact, ...]
+    survey: DeathSurvey  # of targets
+    effector_survey: DeathSurvey
+
+    def events(self, kind: str | None) -> FieldEvents:
+        """In the form that crediting takes; `kind` as the plate map tells it."""
+        return FieldEvents(
+            well=self.scene.well,
+            field=0,
+            kind=kind,
+            n_frames=self.scene.n_frames,
+            calibration=self.scene.calibration,
+            contacts=self.contacts,
+            deaths=self.survey.deaths,
+            targets=self.tracks["target"].tracks,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Credit:
+    """Who is credited with the deaths of one well."""
+
+    events: FieldEvents
+    kills: tuple[Kill, ...]
+    uncredited: dict[int, float]
+    model: LagModel | None
+
+
+def read_scene(scene: Scene, *, tracks: dict[CellRole, Tracks] | None = None) -> Reading:
+    """Follow the cells of a scene, and find contacts and deaths, with the protocol's usual settings.
+
+    Args:
+        scene: What segmentation would hand on.
+        tracks: Who is who, if it is known better than the linker finds out.
+    """
+    tracks = tracks or link_scene(scene)
+    surveys = {role: _survey(scene, tracks, role) for role in CELL_ROLES}
+    return Reading(
+        scene=scene,
+        tracks=tracks,
+        contacts=tuple(touch_scene(scene, tracks)),
+        survey=surveys["target"],
+        effector_survey=surveys["effector"],
+    )
+
+
+def link_scene(scene: Scene) -> dict[CellRole, Tracks]:
+    """Both roles' tracks, as `pipeline.cells.link_field` makes them."""
+    settings = TrackingSettings()
+    drift = estimate_drift(
+        list(scene.measures.values()),
+        n_frames=scene.n_frames,
+        masked_frames=(),
+        calibration=scene.calibration,
+    )
+    fastest = {"effector": settings.effector_max_um_per_min, "target": settings.target_max_um_per_min}
+    return {
+        role: link(
+            scene.measures[role],
+            n_frames=scene.n_frames,
+            masked_frames=(),
+            calibration=scene.calibration,
+            field_shape=scene.field_shape,
+            max_gap_frames=settings.max_gap_frames,
+            max_um_per_min=fastest[role],
+            drift_um=drift,
+        )
+        for role in CELL_ROLES
+    }
+
+
+def touch_scene(scene: Scene, tracks: dict[CellRole, Tracks]) -> list[Contact]:
+    """Contacts, as `pipeline.cells.find_events` finds them."""
+    settings = ContactSettings()
+    return find_contacts(
+        disc_pairs(
+            scene.measures["effector"],
+            scene.measures["target"],
+            enter_um=settings.enter_um,
+            max_gap_um=settings.leave_um,
+        ),
+        effectors=scene.measures["effector"],
+        effector_tracks=tracks["effector"],
+        targets=scene.measures["target"],
+        target_tracks=tracks["target"],
+        masked_frames=(),
+        enter_um=settings.enter_um,
+        leave_um=settings.leave_um,
+        bridge_frames=settings.bridge_frames,
+        min_frames=settings.min_frames,
+    )
+
+
+def disc_pairs(
+    effectors: CellMeasures, targets: CellMeasures, *, enter_um: float, max_gap_um: float
+) -> Pairs:
+    """The pairs of all frames that are no further apart than `max_gap_um`, cells taken for discs of their area.
+
+    The interface is the part of the effector's outline within `enter_um` of the target's.
+    """
+    radius = {id(cells): np.sqrt(cells.area_um2 / _DISC) for cells in (effectors, targets)}
+    own, other = radius[id(effectors)], radius[id(targets)]
+    if not len(own) or not len(other):
+        return _pairs(effectors, targets, np.zeros((2, 0), np.int64), np.zeros(0), np.zeros(0))
+    reach = own.max() + other.max() + max_gap_um
+    far = 4 * reach  # frames lie this far apart in the tree, so that only cells of one frame meet
+    trees = [
+        cKDTree(np.stack([cells.frame * far, cells.y_um, cells.x_um], axis=1))
+        for cells in (effectors, targets)
+    ]
+    found = trees[0].sparse_distance_matrix(trees[1], reach, output_type="ndarray")
+    e, t, apart = found["i"], found["j"], found["v"]
+    gap = apart - own[e] - other[t]
+    kept = np.flatnonzero(gap <= max_gap_um)
+    kept = kept[np.lexsort((targets.label[t[kept]], effectors.label[e[kept]], effectors.frame[e[kept]]))]
+    e, t, apart, gap = e[kept], t[kept], apart[kept], gap[kept]
+    cosine = (apart**2 + own[e] ** 2 - (other[t] + enter_um) ** 2) / np.maximum(2 * apart * own[e], 1e-9)
+    interface = 2 * own[e] * np.arccos(np.clip(cosine, -1.0, 1.0))
+    return _pairs(effectors, targets, np.stack([e, t]), np.maximum(gap, 0.0), interface)
+
+
+def _pairs(
+    effectors: CellMeasures,
+    targets: CellMeasures,
+    rows: NDArray[np.int64],
+    gap_um: NDArray[np.float64],
+    interface_um: NDArray[np.float64],
+) -> Pairs:
+    return Pairs(
+        frame=effectors.frame[rows[0]],
+        effector_label=effectors.label[rows[0]],
+        target_label=targets.label[rows[1]],
+        gap_um=gap_um,
+        interface_um=interface_um,
+    )
+
+
+def _survey(scene: Scene, tracks: dict[CellRole, Tracks], role: CellRole) -> DeathSurvey:
+    """Deaths of one role, as `pipeline.cells.find_events` finds them."""
+    return survey_deaths(
+        tracks[role],
+        scene.measures[role],
+        death_channel=(DYE,),
+        marker_channels=(MARKERS[role],),
+        background=scene.background,
+        n_frames=scene.n_frames,
+        masked_frames=(),
+        calibration=scene.calibration,
+        min_probability=DeathSettings().min_probability,
+        others=scene.measures[_OTHER[role]],
+    )
+
+
+def credit_plate(readings: Sequence[Reading], *, told: bool = True) -> dict[str, Credit]:
+    """Credit the deaths of a plate's wells, as `pipeline.plate` does.
+
+    Args:
+        readings: One per well.
+        told: Whether the plate map says which well is the mock; else it passes for a sample.
+
+    Returns:
+        By kind of well.
+    """
+    kinds = {
+        r.scene.kind: "sample" if r.scene.kind == "mock" and not told else r.scene.kind for r in readings
+    }
+    events = [reading.events(kinds[reading.scene.kind]) for reading in readings]
+    model = fit_lag_model(events, max_lag_min=KillSettings().max_lag_min)
+    credits: dict[str, Credit] = {}
+    for reading, of in zip(readings, events, strict=True):
+        kills, uncredited = credit_kills(of, model)
+        credits[reading.scene.kind] = Credit(
+            events=of, kills=tuple(kills), uncredited=uncredited, model=model
+        )
+    return credits

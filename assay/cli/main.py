@@ -10,11 +10,12 @@ from typing import Annotated, NoReturn
 import typer
 
 from assay._version import __version__
+from assay.cli.export_commands import export
 from assay.cli.finetuning import finetune
 from assay.cli.model_commands import train
 from assay.cli.plate_commands import check, import_plate, protocol, score, simulate
 from assay.cli.progress import Reporter, plain
-from assay.cli.run_commands import demo, export, report, run, status
+from assay.cli.run_commands import demo, report, run, status
 from assay.cli.zoo import models
 from assay.errors import AssayError
 

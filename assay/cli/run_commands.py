@@ -24,13 +24,11 @@ from assay.cli.label_options import (
     no_model,
 )
 from assay.cli.model_commands import model_for, runtime_of
-from assay.cli.outputs import output_folder, refuse_inside_plate
+from assay.cli.outputs import refuse_inside_plate
 from assay.cli.progress import Reporter, plain
 from assay.errors import AssayError, ProtocolError, ResultsError
 from assay.protocol import read_protocol
 from assay.stack import well_name
-
-_FORMATS = ("parquet", "csv")
 
 
 def run(
@@ -153,29 +151,6 @@ def report(
     )
     _print_wells(results)
     typer.echo(f"{'tables' if format == 'tables' else 'report'}: {path}")
-
-
-def export(
-    results: Annotated[Path, typer.Argument(help="RESULTS folder.")],
-    to: Annotated[Path, typer.Option("--to", help="Folder to write into.")],
-    format: Annotated[str, typer.Option(help="parquet or csv.")] = "csv",
-) -> None:
-    """Write the tables for other programs."""
-    from assay.columns import TABLES
-    from assay.io.tables import read_table, write_csv, write_table
-
-    if format not in _FORMATS:
-        raise ResultsError(f"--format {format!r}: expected one of {', '.join(_FORMATS)}.")
-    tables = results / "tables"
-    if not tables.is_dir():
-        raise ResultsError(
-            f"{results} has no tables yet. Expected a RESULTS folder of a finished `killassay run`."
-        )
-    output_folder(to, "--to")
-    for name in TABLES:
-        table = read_table(tables, name)
-        path = write_csv(to / f"{name}.csv", table) if format == "csv" else write_table(to, name, table)
-        typer.echo(str(path))
 
 
 def sample_folder() -> Path:

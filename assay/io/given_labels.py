@@ -1,4 +1,4 @@
-"""Label images of another program, opened: an OME-Zarr plate or image with `labels/`, or TIFF files.
+"""Label images of another program, opened: OME-Zarr with `labels/`, GEFF graphs with their label images, or TIFF files.
 
 source = open_labels(request, channels={"target": ("GFP",)}, fields=plate.fields)
 given = labels_of(source, request, place, shape=(T, Y, X), missing=frozenset())
@@ -12,8 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from assay.errors import ImageError
+from assay.io.geff_films import find_geffs
 from assay.io.importers.label_files import TiffLabels, open_tiff_labels
 from assay.io.label_films import FilmShape, GivenLabels, JoinedFilm, LabelSource, named
+from assay.io.label_geff import GeffLabels
 from assay.io.label_roles import FOLDERS, OPTIONS, RoleWords
 from assay.io.label_zarr import open_zarr_labels
 from assay.io.lineages import Lineage
@@ -55,12 +57,18 @@ def open_labels(
         )
     if not path.exists():
         raise ImageError(f"--labels {path} does not exist.")
+    graphs = find_geffs(path)
+    if graphs:
+        source: LabelSource = GeffLabels(path, graphs, words, fields)
+        if len(fields) > 1 or source.fields != (FieldId("A01", 0),):
+            _require_same_plate(source, fields)
+        return source
     if any((path / name).is_file() for name in _ZARR_FILES):
         if request.pattern:
             raise ImageError(
                 f"--labels-pattern is for names of TIFF files; {path} is OME-Zarr. Leave it out."
             )
-        source: LabelSource = open_zarr_labels(path, words)
+        source = open_zarr_labels(path, words)
         if source.read_as == "OME-Zarr plate" or len(fields) == 1:
             _require_same_plate(source, fields)
             return source

@@ -1,6 +1,6 @@
 """The label images of one role in one field, wherever they lie, and what is known of them."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -77,8 +77,7 @@ class JoinedFilm:
         return np.stack([self._joined(image, frame) for frame, image in zip(frames, images, strict=True)])
 
     def _joined(self, image: NDArray[Any], frame: int) -> NDArray[np.int64]:
-        values, inverse = np.unique(image, return_inverse=True)
-        labels = values.astype(np.int64)
+        labels, spread = values_of(image)
         place = np.minimum(np.searchsorted(self._labels, labels), len(self._labels) - 1)
         tracks = np.where(self._labels[place] == labels, self._tracks[place], labels)
         ids, counts = np.unique(tracks, return_counts=True)
@@ -87,8 +86,25 @@ class JoinedFilm:
                 f"{self._where}, frame {frame}: two labels of track {ids[counts > 1][0]} are in one frame. The table of "
                 "tracks beside the label images is of others."
             )
-        joined: NDArray[np.int64] = tracks[inverse].reshape(image.shape)
-        return joined
+        return spread(tracks)
+
+
+def values_of(
+    image: NDArray[Any],
+) -> tuple[NDArray[np.int64], Callable[[NDArray[np.int64]], NDArray[np.int64]]]:
+    """The values of a label image in rising order, and what makes an image of others in their places.
+
+    Sorts runs along the rows instead of pixels, of which there are many times more.
+    """
+    flat = image.ravel()
+    starts = np.flatnonzero(np.concatenate([[flat.size > 0], flat[1:] != flat[:-1]]))
+    values, inverse = np.unique(flat[starts].astype(np.int64), return_inverse=True)
+    lengths = np.diff(np.append(starts, flat.size))
+
+    def spread(others: NDArray[np.int64]) -> NDArray[np.int64]:
+        return np.repeat(others[inverse], lengths).reshape(image.shape)
+
+    return values, spread
 
 
 class LabelSource(Protocol):

@@ -110,7 +110,7 @@ def pieces_text(pieces: Sequence[Piece]) -> str:
 
 def _ours(path: Path, table: Path, rows: Sequence[CtcRow]) -> Lineage:
     joined: dict[int, int] = {}
-    parents: dict[int, int] = {}
+    mothers: dict[int, int] = {}  # 0 for none
     spans: list[tuple[int, int, int]] = []
     reader = csv.DictReader(_text(path).splitlines())
     try:
@@ -119,8 +119,9 @@ def _ours(path: Path, table: Path, rows: Sequence[CtcRow]) -> Lineage:
             spans.append((label, first, last))
             if label != track_id:
                 joined[label] = track_id
-            if row["parent_track_id"]:
-                parents[track_id] = int(row["parent_track_id"])
+            mother = int(row["parent_track_id"] or 0)
+            if mothers.setdefault(track_id, mother) != mother:
+                raise ValueError(f"track {track_id} has two mothers")
     except (KeyError, TypeError, ValueError) as error:
         raise ImageError(
             f"{path} is damaged ({error}). Expected the columns {', '.join(_PIECE_COLUMNS)}."
@@ -130,6 +131,7 @@ def _ours(path: Path, table: Path, rows: Sequence[CtcRow]) -> Lineage:
             f"{path} does not belong to {table.name} beside it: other labels or frames. Delete {path.name} if the tracks were "
             "changed since; only children after a gap are then taken for the same cell."
         )
+    parents = {track_id: mother for track_id, mother in mothers.items() if mother}
     return Lineage(parents=parents, joined=joined, ours=True, rows=rows)
 
 

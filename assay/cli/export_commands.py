@@ -1,0 +1,84 @@
+"""The command that writes results for other programs."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from assay.cli.outputs import output_folder
+from assay.cli.progress import Reporter
+from assay.errors import ResultsError
+
+_TABLES = ("parquet", "csv")
+_TRACKS = ("ctc", "geff")
+_NOT_YET = {
+    "plate": "labels in the input plate's own labels/ are not written yet: RESULTS/labels.zarr is a plate that opens in any "
+    "viewer, and --labels RESULTS/labels.zarr takes it back",
+    "video": "films to look at are not written yet; RESULTS/labels.zarr opens in any viewer of OME-Zarr",
+}
+_ROLES = ("effector", "target")
+
+
+def export(
+    context: typer.Context,
+    results: Annotated[
+        Path,
+        typer.Argument(
+            help="RESULTS folder; for ctc and geff also a folder of masks of the challenge, or a GEFF graph."
+        ),
+    ],
+    to: Annotated[Path, typer.Option("--to", help="Folder to write into.")],
+    format: Annotated[str, typer.Option(help="parquet, csv, ctc or geff.")] = "csv",
+    role: Annotated[
+        str,
+        typer.Option(help="effector or target: whose masks, where a folder of the challenge does not say."),
+    ] = "",
+) -> None:
+    """Write tables (parquet, csv) or tracks with their masks (ctc, geff) for other programs."""
+    if format in _NOT_YET:
+        raise ResultsError(
+            f"--format {format}: {_NOT_YET[format]}. Expected one of {', '.join((*_TABLES, *_TRACKS))}."
+        )
+    if format not in (*_TABLES, *_TRACKS):
+        raise ResultsError(f"--format {format!r}: expected one of {', '.join((*_TABLES, *_TRACKS))}.")
+    if role and role not in _ROLES:
+        raise ResultsError(f"--role {role!r}: expected effector or target.")
+    if format in _TABLES:
+        _export_tables(results, to, format)
+    else:
+        _export_tracks(results, to, format, role or None, context.obj)
+
+
+def _export_tables(results: Path, to: Path, form: str) -> None:
+    from assay.columns import TABLES
+    from assay.io.tables import read_table, write_csv, write_table
+
+    tables = results / "tables"
+    if not tables.is_dir():
+        raise ResultsError(
+            f"{results} has no tables yet. Expected a RESULTS folder of a finished `killassay run`."
+        )
+    output_folder(to, "--to")
+    for name in TABLES:
+        table = read_table(tables, name)
+        path = write_csv(to / f"{name}.csv", table) if form == "csv" else write_table(to, name, table)
+        typer.echo(str(path))
+
+
+def _export_tracks(source: Path, to: Path, form: str, role: Any, reporter: Reporter) -> None:
+    from assay.io.exporters import export_tracks, outputs_of
+    from assay.io.lineage_sources import open_lineages
+
+    lineages = open_lineages(source, role=role)
+    output_folder(to, "--to")
+    there = [path for path in outputs_of(lineages.films, to, form) if path.exists()]
+    if there:
+        raise ResultsError(f"{there[0]} exists already. Choose another folder for --to, or delete it first.")
+    for line in lineages.left_out:
+        reporter.say(f"WARNING {line}")
+    with reporter.live():
+        written = export_tracks(lineages.films, to, form, progress=reporter)
+    for line in written.words:
+        reporter.say(f"WARNING {line}")
+    for path in written.paths:
+        typer.echo(str(path))

@@ -37,10 +37,11 @@ from models.network import (
     STRIDE,
     SegmentationNet,
 )
+from models.second_look import is_worth_it, mean_of_two_looks
 from models.tiling import padded_length
 from models.windowed import WindowedNetwork, is_out_of_memory, out_of_memory
 
-DECODE_VERSION = "2"  # raise it when labels change though the weights do not
+DECODE_VERSION = "3"  # raise it when labels change though the weights do not
 SAME_SCALE = 0.03  # pixel sizes this near the model's own are left as they are
 _LOOKED_AT_UM = 500.0  # a side of the part that is looked at for swapped channels
 LARGEST_PX = 8192 * 8192  # of a frame, on its own grid and on the network's
@@ -197,7 +198,7 @@ class Predictor:
         try:
             planes = self._planes(batches[0], present, pixel_um)
             for batch_after in (*batches[1:], None):
-                of_batch = self._windowed(planes)  # on a GPU this returns before it is computed,
+                of_batch = self._looked(planes, present)  # on a GPU this returns before it is computed,
                 if batch_after is not None:  # and the next batch is brought there meanwhile
                     planes = self._planes(batch_after, present, pixel_um)
                 for maps in of_batch:
@@ -214,8 +215,15 @@ class Predictor:
         """The raw maps of one (R, Y, X) frame at the network's own pixel size, to look at or to score."""
         own = (self._pixel_um, self._pixel_um)
         _check(image[None], present)
-        maps = self._windowed(self._planes(image[None], present, own))[0]
+        maps = self._looked(self._planes(image[None], present, own), present)[0]
         return maps[:, : image.shape[1], : image.shape[2]].cpu().numpy()
+
+    @torch.inference_mode()
+    def _looked(self, planes: Tensor, present: Sequence[bool]) -> Tensor:
+        """(N, 2R, Y', X') -> (N, maps, Y', X')."""
+        if is_worth_it(present):
+            return mean_of_two_looks(self._windowed, planes)
+        return self._windowed(planes)
 
     @torch.inference_mode()
     def _planes(

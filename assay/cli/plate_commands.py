@@ -19,7 +19,7 @@ from assay.cli.label_options import (
 )
 from assay.cli.outputs import refuse_inside_plate, write_text_file
 from assay.cli.progress import Reporter, plain
-from assay.errors import CalibrationError, ImageError, ProtocolError
+from assay.errors import CalibrationError, ImageError, ProtocolError, ResultsError
 from assay.protocol import read_protocol
 from assay.units import Calibration
 
@@ -178,17 +178,36 @@ def simulate(
 
 
 def score(
-    results: Annotated[Path, typer.Argument(help="RESULTS folder.")],
-    truth: Annotated[Path, typer.Argument(help="PLATE-truth folder.")],
+    results: Annotated[
+        Path, typer.Argument(help="RESULTS folder; or masks of the challenge, GEFF, CSV of positions.")
+    ],
+    truth: Annotated[
+        Path, typer.Argument(help="PLATE-truth folder; or tracks of another origin, taken for true.")
+    ],
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the scores here too.")] = None,
+    role: Annotated[
+        str, typer.Option(help="effector or target: whose tracks, where their names do not say.")
+    ] = "",
 ) -> None:
-    """Score results against known truth."""
-    from assay.score import format_scores, score_results
+    """Score results against known truth, or tracks against tracks of another origin."""
+    if role not in ("", "effector", "target"):
+        raise ResultsError(f"--role {role!r}: expected effector or target.")
+    if (truth / "tables").is_dir() or not truth.exists():
+        from assay.score import format_scores, score_results
 
-    scores = score_results(results, truth)
-    Console(highlight=False, soft_wrap=True).print(format_scores(scores))
+        scored = score_results(results, truth)
+        text, numbers = format_scores(scored), scored.as_dict()
+    else:
+        from assay.io.lineage_sources import open_lineages
+        from assay.score.lineages import format_lineage_scores, score_lineages
+
+        whose: Any = role or None
+        films, true = open_lineages(results, role=whose).films, open_lineages(truth, role=whose).films
+        compared = score_lineages(films, true)
+        text, numbers = format_lineage_scores(compared), dict(compared.as_dict())
+    Console(highlight=False, soft_wrap=True).print(text)
     if json_file is not None:
-        write_text_file(json_file, json.dumps(scores.as_dict(), indent=1) + "\n", "--json")
+        write_text_file(json_file, json.dumps(numbers, indent=1) + "\n", "--json")
 
 
 def _pixel(text: str) -> tuple[float, float] | None:

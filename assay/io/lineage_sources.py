@@ -1,4 +1,4 @@
-"""Whatever holds tracked cells -> their films: RESULTS, PLATE-truth, folders of the challenge, GEFF graphs."""
+"""Whatever holds tracked cells -> their films: RESULTS, PLATE-truth, challenge folders, GEFF graphs, CSV of positions."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,6 +7,7 @@ from pathlib import Path
 from assay.errors import ImageError
 from assay.io.geff_films import find_geffs, place_of, read_geff
 from assay.io.importers.ctc_folders import is_ctc_folder, read_ctc
+from assay.io.importers.track_points import read_track_points
 from assay.io.label_roles import FOLDERS, RoleWords
 from assay.io.lineage_films import LineageFilm, films_of_results
 from assay.io.lineages import CTC_NAMES
@@ -30,7 +31,7 @@ def open_lineages(path: Path, *, role: CellRole | None = None) -> Lineages:
 
     Args:
         path: RESULTS, PLATE-truth, a folder of the Cell Tracking Challenge or of several as `export` writes them, a GEFF
-            graph or a folder of several.
+            graph or a folder of several, or a CSV of positions.
         role: Of the cells, where neither names nor metadata say so.
 
     Raises:
@@ -40,6 +41,10 @@ def open_lineages(path: Path, *, role: CellRole | None = None) -> Lineages:
     """
     if not path.exists():
         raise ImageError(f"{path} does not exist.")
+    if path.suffix.lower() == ".csv":
+        said = role or _role_in(path.name, path)
+        film = read_track_points(path, role=said, place=_ONLY)
+        return Lineages(films=(film,), read_as="table of positions")
     if (path / "tables").is_dir():
         films, left_out = films_of_results(path)
         return Lineages(films=tuple(films), read_as="RESULTS", left_out=tuple(left_out))

@@ -85,7 +85,10 @@ class TiffLabels:
     def tracked(self) -> bool:
         """A TIFF file does not say; the tables that killassay writes beside its own do."""
         folders = {
-            file.path.parent for by_role in self._files.values() for files in by_role.values() for file in files
+            file.path.parent
+            for by_role in self._files.values()
+            for files in by_role.values()
+            for file in files
         }
         return all((folder / PIECES_NAME).is_file() for folder in folders)
 

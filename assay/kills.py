@@ -5,23 +5,14 @@ Knows contacts and deaths of all fields of a plate. Knows nothing of pixels.
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
-from assay.contacts import Contact
 from assay.deaths import Death
-from assay.lag_model import (
-    FieldEvents,
-    LagModel,
-    alive_until,
-    contact_exposure,
-    contact_minutes,
-    contacts_by_target,
-    fit_lag_model,
-    onset_weights,
-)
+from assay.hazards import Sameness, Shares, damage_of, settle
+from assay.hits import Evidence, FieldEvents, Floats, effectors_of, gather
+from assay.lag_model import LagModel, fit_lag_model
 
 __all__ = [
     "EffectorKills",
@@ -36,9 +27,9 @@ __all__ = [
 LEAST_SHARE = 0.005
 """A smaller share is not listed; nobody gets it."""
 
-_LIKENESS = (0.25, 0.4, 0.7, 1.2, 2.5, 5.0, 20.0, 1000.0)
-_USUAL_LIKENESS = 0.6  # half of all effectors do next to nothing
-_LIKENESS_SPREAD = 2.0  # how firmly, as sd of the logarithm
+SHARPNESS = 1.0
+"""Exponent of the shares within what effectors have together (docs/events.md says where from)."""
+
 _ROUNDS = 12
 
 
@@ -67,129 +58,71 @@ class EffectorKills:
 def credit_kills(field: FieldEvents, model: LagModel) -> tuple[list[Kill], dict[int, float]]:
     """Share out every target death of a field among the effectors that touched it, and nobody.
 
-    An effector's share is the part of the target's hazard at the onset that its contacts make up, averaged
-    over the frames that may hold the onset. Effectors differ, and many never kill: each one's activity is
-    learnt from its other contacts in the film, never from the death in question. A contact that begins after
-    the death's frame never counts.
+    An effector's share is the part of the target's hazard at the onset that its contacts make up, over the
+    frames that may hold the onset; where several hits are needed, also of the hits that went before. Effectors
+    differ, and many never kill: each one's activity is learnt from its other contacts in the film, as far as it
+    still is the same cell in them, never from the death in question. A contact that begins after the death's
+    frame never counts.
 
     Returns:
         Kills ordered by death and effector; death id -> the share that nobody gets. Together they sum to 1.
     """
     deaths = sorted(field.deaths, key=lambda death: death.death_id)
-    hazards = _hazards(field, deaths, model)
-    shares = _settle(hazards, model.h0_per_min)
+    ordered = replace(field, deaths=tuple(deaths))
+    evidence = gather(ordered, np.asarray(model.edges_min))
+    damage = damage_of(evidence) if model.hits_needed > 1 else None
+    hazards = model.hazards_of(field.well)
+    shares, _ = settle(evidence, hazards, Sameness(evidence), damage, rounds=_ROUNDS)
+    given = calibrated(evidence, shares)
+    contact_of = _largest_contacts(evidence, shares)
+    effectors = effectors_of(field)
     kills: list[Kill] = []
     uncredited = {death.death_id: 1.0 for death in deaths}
-    for pair, (place, effector) in enumerate(hazards.pairs):
-        share = float(shares[pair])
-        if share < LEAST_SHARE:
+    for pair, place in enumerate(evidence.pair_death.tolist()):
+        if given[pair] < LEAST_SHARE:
             continue
-        death, best = deaths[place], hazards.best_contact[pair]
+        death, contact = deaths[place], field.contacts[contact_of[pair]]
         kills.append(
             Kill(
                 death_id=death.death_id,
                 target_track_id=death.track_id,
-                effector_track_id=effector,
-                contact_id=best.contact_id,
-                share=share,
-                lag_min=field.calibration.minutes(death.frame - best.first_frame),
+                effector_track_id=effectors[evidence.pair_effector[pair]],
+                contact_id=contact.contact_id,
+                share=float(given[pair]),
+                lag_min=field.calibration.minutes(death.frame - contact.first_frame),
             )
         )
     for death_id in uncredited:
-        given = math.fsum(kill.share for kill in kills if kill.death_id == death_id)
-        uncredited[death_id] = max(1.0 - given, 0.0)
+        credited = math.fsum(kill.share for kill in kills if kill.death_id == death_id)
+        uncredited[death_id] = max(1.0 - credited, 0.0)
     return kills, uncredited
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Hazards:
-    """Hazard that each effector's contacts put on each dying target, for every frame that may hold the onset."""
+def calibrated(evidence: Evidence, shares: Shares) -> Floats:
+    """Shares of each pair in its death, as sure as they have proved to be.
 
-    pairs: tuple[tuple[int, int], ...]  # (place of the death, effector), in order
-    best_contact: tuple[Contact, ...]  # per pair, the contact with the largest part
-    pair_effector: NDArray[np.int64]  # (pairs,) place of the effector in `expected`
-    pair_weight: NDArray[np.float64]  # (pairs,) probability of the death
-    row_pair: NDArray[np.int64]  # (rows,)
-    row_onset: NDArray[np.int64]  # (rows,)
-    row_hazard: NDArray[np.float64]  # (rows,) per minute, at usual activity
-    onset_weight: NDArray[np.float64]  # (onsets,) of each death they sum to 1
-    expected: NDArray[np.float64]  # (effectors,) kills that its contacts would lead to at usual activity
-
-
-def _hazards(field: FieldEvents, deaths: Sequence[Death], model: LagModel) -> _Hazards:
-    edges = np.asarray(model.edges_min)
-    theta = model.potency.get(field.well, 1.0) * np.asarray(model.kernel_per_min2)
-    frame_min = field.calibration.minutes(1)
-    effectors = sorted({contact.effector_track_id for contact in field.contacts})
-    place_of = {effector: place for place, effector in enumerate(effectors)}
-    led_to = contact_exposure(field, edges, ends=alive_until(field)) @ theta
-    owner = np.array([place_of[contact.effector_track_id] for contact in field.contacts], dtype=np.int64)
-    touching = contacts_by_target(field.contacts)
-    pairs: list[tuple[int, int]] = []
-    best: list[Contact] = []
-    row_pair: list[int] = []
-    row_onset: list[int] = []
-    row_hazard: list[float] = []
-    onset_weight: list[float] = []
-    for place, death in enumerate(deaths):
-        contacts = [c for c in touching.get(death.track_id, []) if c.first_frame <= death.frame]
-        frames, chances = onset_weights(death)
-        parts = np.stack(
-            [contact_minutes(contacts, int(f), edges, frame_min) @ theta for f in frames], axis=1
-        )
-        for effector in sorted({contact.effector_track_id for contact in contacts}):
-            mine = [n for n, contact in enumerate(contacts) if contact.effector_track_id == effector]
-            row_pair += [len(pairs)] * len(frames)
-            row_onset += range(len(onset_weight), len(onset_weight) + len(frames))
-            row_hazard += parts[mine].sum(axis=0).tolist()
-            pairs.append((place, effector))
-            best.append(contacts[max(mine, key=lambda n: (parts[n] @ chances, contacts[n].contact_id))])
-        onset_weight += chances.tolist()
-    return _Hazards(
-        pairs=tuple(pairs),
-        best_contact=tuple(best),
-        pair_effector=np.array([place_of[effector] for _, effector in pairs], dtype=np.int64),
-        pair_weight=np.array([deaths[place].probability for place, _ in pairs]),
-        row_pair=np.array(row_pair, dtype=np.int64),
-        row_onset=np.array(row_onset, dtype=np.int64),
-        row_hazard=np.array(row_hazard, dtype=np.float64),
-        onset_weight=np.array(onset_weight, dtype=np.float64),
-        expected=np.bincount(owner, weights=led_to, minlength=len(effectors)).astype(np.float64),
-    )
-
-
-def _settle(hazards: _Hazards, h0: float) -> NDArray[np.float64]:
-    """Shares per pair, with the likeness of the field's effectors under which the deaths are least surprising."""
-    best, shares = -np.inf, np.zeros(len(hazards.pairs))
-    for alike in _LIKENESS:
-        fit, candidate = _share_out(hazards, h0, alike)
-        fit -= 0.5 * (math.log(alike / _USUAL_LIKENESS) / _LIKENESS_SPREAD) ** 2
-        if fit > best:
-            best, shares = fit, candidate
-    return shares
-
-
-def _share_out(hazards: _Hazards, h0: float, alike: float) -> tuple[float, NDArray[np.float64]]:
-    """Shares per pair and each effector's activity, in turn; and the log likelihood of the deaths.
-
-    An effector's activity is the mean of a gamma posterior: prior of mean 1 and shape `alike` (small: few
-    effectors do most of the killing), its expected kills as exposure, its shares in all other deaths as kills.
+    What effectors have together stays; within it the larger shares are raised or lowered by `SHARPNESS`.
     """
-    count, onsets, effectors = len(hazards.pairs), len(hazards.onset_weight), len(hazards.expected)
-    activity = np.ones(count)
-    shares, fit = np.zeros(count), 0.0
-    for _ in range(_ROUNDS):
-        strength = hazards.row_hazard * activity[hazards.row_pair]
-        total = h0 + np.bincount(hazards.row_onset, weights=strength, minlength=onsets)
-        part = (hazards.onset_weight / total)[hazards.row_onset] * strength
-        shares = np.bincount(hazards.row_pair, weights=part, minlength=count).astype(np.float64)
-        mine = shares * hazards.pair_weight
-        kills = np.bincount(hazards.pair_effector, weights=mine, minlength=effectors).astype(np.float64)
-        others = np.maximum(kills[hazards.pair_effector] - mine, 0.0)
-        activity = (alike + others) / (alike + hazards.expected[hazards.pair_effector])
-        all_in = float(np.sum(hazards.expected * (alike + kills) / (alike + hazards.expected)))
-        fit = float(np.sum(hazards.onset_weight * np.log(total))) - all_in
-    return fit, shares
+    count = len(evidence.death_weight)
+    given = shares.of_pair / evidence.death_weight[evidence.pair_death]
+    total = np.bincount(evidence.pair_death, weights=given, minlength=count)
+    sharp = given**SHARPNESS
+    sums = np.bincount(evidence.pair_death, weights=sharp, minlength=count)
+    caused = 1.0 - shares.of_nobody / evidence.death_weight
+    scale = np.where(total > 0, caused / np.maximum(sums, 1e-300), 0.0)
+    return np.asarray(sharp * scale[evidence.pair_death])
+
+
+def _largest_contacts(evidence: Evidence, shares: Shares) -> list[int]:
+    """Of each pair the contact with the largest part; of equal ones the last."""
+    span = max(evidence.n_contacts, 1)
+    contact = evidence.pieces.contact[evidence.row_piece]
+    keys, place = np.unique(evidence.row_pair * span + contact, return_inverse=True)
+    part = np.round(np.bincount(place, weights=shares.of_row, minlength=len(keys)), 12)
+    best = [0] * len(evidence.pair_death)
+    for n in np.lexsort((keys % span, part)).tolist():
+        best[int(keys[n] // span)] = int(keys[n] % span)
+    return best
 
 
 def effector_kills(

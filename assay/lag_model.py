@@ -1,28 +1,39 @@
 """How long after a contact a target dies of it, and how often targets die of nothing: one model per plate.
 
-Knows contacts, deaths and when each target was seen. Knows nothing of pixels. `kills.py` credits with it.
+Knows the events of all fields. Knows nothing of pixels. `kills.py` credits with it.
 
-The hazard of a target at frame f, per minute, is
-
-    h0 + potency x sum over its contacts c, over frames s < f of c, of theta(lag = (f - s) x frame_min) x frame_min
-
-theta is a staircase over lags up to `max_lag_min`; h0 and theta are fitted together by expectation-maximisation
-(stochastic declustering: Zhuang 2002, doi:10.1198/016214502760046925), each held by a weak prior. Targets of
-target-only and mock wells count for h0 alone. The potency of a well, 1 where nothing else is known, says how
-often its contacts kill compared with the plate's; a mock well's is then fitted too, and comes out near 0.
+The hazard stands in `hazards.py`. theta is a staircase over lags up to `max_lag_min`, readiness one over the age of
+the contact; both, h0 and the potency of each well are fitted together by expectation-maximisation (stochastic
+declustering: Zhuang 2002, doi:10.1198/016214502760046925), each held by a weak prior. Targets of target-only and
+mock wells count for h0 alone. The potency of a well, 1 where nothing else is known, says how often its contacts
+kill compared with the plate's; a mock well's is then fitted too, and comes out near 0. Whether one hit kills or
+several are needed that heal meanwhile is decided by the likelihood of the deaths.
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtr
+from scipy.special import logsumexp, ndtr
 
-from assay.contacts import Contact
-from assay.deaths import Death
-from assay.tracks import Track
-from assay.units import Calibration
+from assay.hazards import (
+    Activity,
+    Damage,
+    Hazards,
+    Sameness,
+    Shares,
+    damage_of,
+    expected_kills,
+    log_likelihood,
+    no_activity,
+    settle,
+    share_deaths,
+    strengths,
+)
+from assay.hits import N_AGES, Evidence, Floats, gather, join, lag_edges
+from assay.hits import FieldEvents as FieldEvents
+from assay.hits import contacts_by_target as contacts_by_target
 
 CONTROL_KINDS = ("target_only", "mock")
 """Wells in which no effector kills: what dies there, dies by itself."""
@@ -37,28 +48,24 @@ PRIOR_LAG_MIN = 45.0
 PRIOR_LAG_SPREAD = 1.0
 """Median of the prior lag and sd of its logarithm: broad, minutes to hours."""
 
-_EDGES_MIN = (0, 4, 8, 12, 18, 25, 35, 50, 70, 100, 140, 200, 280, 400, 560, 800, 1200, 1800, 2880, 5760)
+MOST_HITS = 3
+"""Models with 1 to so many hits are compared."""
+
 _H0_DEATHS = 1.0  # the prior on h0 counts as so many deaths
 _KERNEL_DEATHS = 4.0  # the prior on theta counts as so many deaths, over all lags together
+_READY_DEATHS = 2.0  # the prior that a contact of each age is as good as any counts as so many
 _POTENCY_KILLS = 3.0  # the prior on a well's potency counts as so many kills
 _CONTROL_CHANCE = 0.5  # kills of a mock well that pass for chance
 _CONTROL_LEAST = 0.1
-_ROUNDS = 300
-_CLOSE = 1e-6
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FieldEvents:
-    """What happened in one field: who touched whom, which targets died, when each target was in sight."""
-
-    well: str
-    field: int
-    kind: str | None  # of the well's condition; None where the plate map leaves it out
-    n_frames: int
-    calibration: Calibration
-    contacts: tuple[Contact, ...]
-    deaths: tuple[Death, ...]  # of targets
-    targets: tuple[Track, ...]
+_LIKENESS = (0.15, 0.25, 0.4, 0.7, 1.2, 2.5, 5.0, 20.0, 1000.0)
+_USUAL_LIKENESS = 0.6  # half of all effectors do next to nothing
+_LIKENESS_SPREAD = 2.0  # how firmly, as sd of the logarithm
+_SETTLED = 8  # rounds of shares and activities in turn
+_ROUNDS = 80
+_CLOSE = 1e-3
+_H0_STEPS = (0.02, 0.1, 0.3, 0.6, 1.0, 1.5, 2.3, 4.0, 8.0)
+_H0_ROUNDS = 6
+_TOLD = 0.1  # h0 is told if the share that nobody gets is known within this, each way
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +80,22 @@ class LagModel:
     potency: Mapping[str, float]  # well -> its contacts' strength compared with the plate's
     potency_kills: Mapping[str, float]  # well -> how many kills, seen without others, would tell it as well
     has_controls: bool
+    readiness: tuple[float, ...] = (1.0,) * N_AGES  # per age of a contact
+    alike: float = _USUAL_LIKENESS  # shape of the activities of effectors
+    hits_needed: int = 1
+    log_likelihoods: Mapping[int, float] = field(default_factory=dict)  # hits needed -> of the plate's deaths
+    h0_odds: tuple[
+        tuple[float, float], ...
+    ] = ()  # (change of the log odds that effectors did it, its weight)
+    nobody_share: tuple[float, float] = (
+        0.0,
+        0.0,
+    )  # 90 % interval of what nobody gets of the sample wells' deaths
+
+    @property
+    def tells_h0(self) -> bool:
+        """Whether spontaneous deaths can be told from kills on this plate."""
+        return self.has_controls or self.nobody_share[1] - self.nobody_share[0] <= 2 * _TOLD
 
     def kernel(self, lags_min: NDArray[np.float64]) -> NDArray[np.float64]:
         """Hazard per minute that a minute of contact causes after each lag; 0 beyond the longest."""
@@ -83,7 +106,7 @@ class LagModel:
 
     @property
     def kills_per_contact_min(self) -> float:
-        """Deaths that a minute of contact leads to in the end."""
+        """Deaths that a minute of contact leads to in the end; hits, where several are needed."""
         return float(np.sum(np.diff(self.edges_min) * np.asarray(self.kernel_per_min2)))
 
     @property
@@ -93,44 +116,17 @@ class LagModel:
         total = np.concatenate([[0.0], np.cumsum(mass)])
         return float(np.interp(total[-1] / 2, total, self.edges_min))
 
-
-def onset_weights(death: Death) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Frames that may hold the onset of a death, and how probable each is; the weights sum to 1."""
-    frames = np.arange(death.first_possible_frame, death.last_possible_frame + 1)
-    before = max((death.frame - death.first_possible_frame + 0.5) / 1.645, 0.3)
-    after = max((death.last_possible_frame - death.frame + 0.5) / 1.645, 0.3)
-    away = frames - death.frame
-    weights = np.exp(-0.5 * (away / np.where(away < 0, before, after)) ** 2)
-    return frames, np.asarray(weights / weights.sum())
-
-
-def lag_edges(max_lag_min: float) -> NDArray[np.float64]:
-    """Edges of the staircase, finer at short lags, ending at the longest lag."""
-    inner = np.array([edge for edge in _EDGES_MIN if edge < 0.85 * max_lag_min], dtype=np.float64)
-    return np.append(inner, max_lag_min)
-
-
-def contact_minutes(
-    contacts: Sequence[Contact], frame: int, edges_min: NDArray[np.float64], frame_min: float
-) -> NDArray[np.float64]:
-    """Minutes of each contact that lie in each lag bin before `frame`: (contacts, bins)."""
-    first = np.array([contact.first_frame for contact in contacts], dtype=np.int64)[:, None]
-    last = np.array([contact.last_frame for contact in contacts], dtype=np.int64)[:, None]
-    last = np.minimum(last, frame - 1)
-    # frames s of the contact with edge < (frame - s) x frame_min <= next edge
-    reach = np.floor(edges_min / frame_min + 1e-9)[None, :]
-    newest, oldest = frame - reach[:, :-1] - 1, frame - reach[:, 1:]
-    return np.asarray(np.maximum(np.minimum(last, newest) - np.maximum(first, oldest) + 1, 0.0) * frame_min)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Evidence:
-    """Events of some fields in the shape that the fit needs."""
-
-    minutes: NDArray[np.float64]  # (onsets, bins) minutes of all contacts before a possible onset of a death
-    weight: NDArray[np.float64]  # (onsets,) probability of the death x of this onset frame
-    exposure: NDArray[np.float64]  # (bins,) contact minutes x minutes at risk
-    at_risk_min: float  # of all targets
+    def hazards_of(self, well: str) -> Hazards:
+        """As the sums over one field of a well want them."""
+        return Hazards(
+            h0=self.h0_per_min,
+            theta=np.asarray(self.kernel_per_min2),
+            widths=np.diff(self.edges_min),
+            potency=np.array([self.potency.get(well, 1.0)]),
+            readiness=np.asarray(self.readiness),
+            alike=self.alike,
+            hits_needed=self.hits_needed,
+        )
 
 
 def fit_lag_model(
@@ -139,8 +135,8 @@ def fit_lag_model(
     """Fit the spontaneous hazard, the lag kernel and each well's potency to all fields of a plate.
 
     Without control wells spontaneous deaths and kills are told apart by the timing of deaths after contacts
-    alone, which fails where nearly every target is touched all the time: `has_controls` says so. Without
-    deaths, or without contacts, the priors above come back.
+    alone, which fails where nearly every target is touched all the time: `tells_h0` says so. Without deaths, or
+    without contacts, the priors above come back.
 
     Args:
         fields: All fields that count.
@@ -148,181 +144,221 @@ def fit_lag_model(
         control_kinds: Kinds of wells in which no effector kills.
     """
     edges = lag_edges(max_lag_min)
-    ordered = sorted(fields, key=lambda field: (field.well, field.field))
-    wells: dict[str, list[FieldEvents]] = {}
-    for field in ordered:
-        wells.setdefault(field.well, []).append(field)
-    evidence = {well: _gather(mine, edges) for well, mine in wells.items()}
-    control = {well for well, mine in wells.items() if mine[0].kind in control_kinds}
-    start = _Hazards(
-        h0=PRIOR_H0_PER_MIN,
-        rate=PRIOR_KILLS_PER_CONTACT_MIN,
-        theta=PRIOR_KILLS_PER_CONTACT_MIN * _prior_lags(edges) / np.diff(edges),
-        potency=dict.fromkeys(wells, 1.0),
-        spontaneous=0.0,
-        caused=0.0,
+    ordered = sorted(fields, key=lambda each: (each.well, each.field))
+    wells = sorted({each.well for each in ordered})
+    kinds = {each.well: each.kind for each in reversed(ordered)}
+    parts = [(wells.index(each.well), gather(each, edges)) for each in ordered]
+    control = np.array([kinds[well] in control_kinds for well in wells], dtype=np.bool_)
+    tested = [(n, part) for n, part in parts if not control[n]]
+    plate = _Plate(
+        samples=join(tested, len(wells), len(edges) - 1),
+        at_risk_min=float(sum(part.at_risk_min[0] for _, part in parts)),
+        control_deaths=float(sum(part.death_weight.sum() for n, part in parts if control[n])),
+        edges=edges,
     )
-    fitted = _fit(evidence, control, edges, start)
-    potency = dict(fitted.potency)
-    for well in sorted(control):
-        potency[well] = _own_potency(evidence[well], fitted)
-    rests_on = {well: _rests_on(evidence[well], fitted, potency[well]) for well in wells}
+    chosen, told = _choose(plate, len(wells))
+    odds, nobody = _h0_odds(plate, chosen)
+    potency = {well: float(chosen.hazards.potency[n]) for n, well in enumerate(wells)}
+    rests_on: dict[str, float] = {}
+    for n, well in enumerate(wells):
+        alone = join([(0, part) for place, part in parts if place == n], 1, len(edges) - 1)
+        if control[n]:
+            potency[well] = _own_potency(alone, chosen.hazards)
+        rests_on[well] = _rests_on(alone, replace(chosen.hazards, potency=np.array([potency[well]])))
     return LagModel(
         edges_min=tuple(float(edge) for edge in edges),
-        kernel_per_min2=tuple(float(step) for step in fitted.theta),
-        h0_per_min=fitted.h0,
-        h0_deaths=_H0_DEATHS + fitted.spontaneous,
-        kill_deaths=0.5 + fitted.caused,
+        kernel_per_min2=tuple(float(step) for step in chosen.hazards.theta),
+        h0_per_min=chosen.hazards.h0,
+        h0_deaths=_H0_DEATHS + plate.control_deaths + float(chosen.shares.of_nobody.sum()),
+        kill_deaths=0.5 + float(chosen.shares.of_row.sum()),
         potency=potency,
         potency_kills=rests_on,
-        has_controls=bool(control),
+        has_controls=bool(control.any()),
+        readiness=tuple(float(step) for step in chosen.hazards.readiness),
+        alike=chosen.hazards.alike,
+        hits_needed=chosen.hazards.hits_needed,
+        log_likelihoods=told,
+        h0_odds=odds,
+        nobody_share=nobody,
     )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Hazards:
-    """Where the fit stands."""
+class _Plate:
+    """What is fitted: the wells that may kill, and what the control wells say of h0."""
 
-    h0: float
-    rate: float
-    theta: NDArray[np.float64]
-    potency: dict[str, float]
-    spontaneous: float  # deaths
-    caused: float
+    samples: Evidence
+    at_risk_min: float  # of all targets
+    control_deaths: float
+    edges: Floats
 
 
-def _prior_lags(edges: NDArray[np.float64]) -> NDArray[np.float64]:
-    prior = np.diff(ndtr(np.log(np.maximum(edges, 1e-9) / PRIOR_LAG_MIN) / PRIOR_LAG_SPREAD))
-    return np.asarray(prior / prior.sum())
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Fit:
+    """Where a fit stands."""
+
+    hazards: Hazards
+    activity: Activity
+    shares: Shares
 
 
-def _fit(
-    evidence: Mapping[str, _Evidence], control: Collection[str], edges: NDArray[np.float64], start: _Hazards
-) -> _Hazards:
-    """Expectation-maximisation over all wells; the control wells' deaths are all spontaneous."""
-    prior, widths = _prior_lags(edges), np.diff(edges)
-    at_risk = sum(each.at_risk_min for each in evidence.values())
-    control_deaths = sum(float(evidence[well].weight.sum()) for well in sorted(control))
+def _choose(plate: _Plate, n_wells: int) -> tuple[_Fit, dict[int, float]]:
+    """Fit the models of one hit and of several; the one under which the deaths are least surprising."""
+    widths = np.diff(plate.edges)
+    sameness = Sameness(plate.samples)
+    hazards = Hazards(
+        h0=PRIOR_H0_PER_MIN,
+        theta=PRIOR_KILLS_PER_CONTACT_MIN * _prior_lags(plate.edges) / widths,
+        widths=widths,
+        potency=np.ones(n_wells),
+        readiness=np.ones(N_AGES),
+        alike=_USUAL_LIKENESS,
+        hits_needed=1,
+    )
+    activity = no_activity(plate.samples)
+    start = _Fit(hazards=hazards, activity=activity, shares=share_deaths(plate.samples, hazards, activity))
+    fits: dict[int, _Fit] = {}
+    told: dict[int, float] = {}
+    damage = None
+    for hits in range(1, MOST_HITS + 1):
+        if hits == 2:
+            if float(start.shares.of_row.sum()) < _POTENCY_KILLS:
+                break  # hardly a kill: nothing to compare
+            damage = damage_of(plate.samples)
+        start = replace(start, hazards=replace(start.hazards, hits_needed=hits))
+        fits[hits] = start = _fit(plate, start, sameness, damage)
+        told[hits] = log_likelihood(plate.samples, start.hazards, start.shares, start.activity, damage)
+        told[hits] -= start.hazards.h0 * (plate.at_risk_min - float(plate.samples.at_risk_min.sum()))
+        told[hits] += plate.control_deaths * float(np.log(start.hazards.h0))
+        if hits == 2 and told[2] < told[1]:
+            break
+    best = max(told, key=lambda hits: (told[hits], -hits))
+    return fits[best], told
+
+
+def _fit(plate: _Plate, start: _Fit, sameness: Sameness, damage: Damage | None) -> _Fit:
+    """Expectation-maximisation, with the likeness of the effectors chosen when it first stands still."""
+    now = _climb(plate, start, sameness, damage, rounds=_ROUNDS)
+    best, fit = now, -np.inf
+    for alike in _LIKENESS:
+        hazards = replace(now.hazards, alike=alike)
+        shares, activity = settle(plate.samples, hazards, sameness, damage, rounds=_SETTLED)
+        found = log_likelihood(plate.samples, hazards, shares, activity, damage)
+        found -= 0.5 * (np.log(alike / _USUAL_LIKENESS) / _LIKENESS_SPREAD) ** 2
+        if found > fit:
+            best, fit = _Fit(hazards=hazards, activity=activity, shares=shares), found
+    return _climb(plate, best, sameness, damage, rounds=_ROUNDS)
+
+
+def _climb(
+    plate: _Plate,
+    start: _Fit,
+    sameness: Sameness,
+    damage: Damage | None,
+    *,
+    rounds: int,
+    h0: float | None = None,
+) -> _Fit:
     now = start
-    for _ in range(_ROUNDS):
-        spontaneous, caused = control_deaths, np.zeros(len(widths))
-        exposure = np.zeros(len(widths))
-        potency = dict(now.potency)
-        for well, mine in evidence.items():
-            if well in control:
-                continue
-            by_lag, alone = _expect(mine, now.theta * now.potency[well], now.h0)
-            caused, spontaneous = caused + by_lag, spontaneous + alone
-            exposure += now.potency[well] * mine.exposure
-            potency[well] = _potency(float(by_lag.sum()), float(mine.exposure @ now.theta))
-        rate = (0.5 + float(caused.sum())) / (
-            0.5 / PRIOR_KILLS_PER_CONTACT_MIN + float(np.sum(exposure * prior / widths))
-        )
-        following = _Hazards(
-            h0=(_H0_DEATHS + spontaneous) / (_H0_DEATHS / PRIOR_H0_PER_MIN + at_risk),
-            rate=rate,
-            theta=(_KERNEL_DEATHS * prior + caused) / (_KERNEL_DEATHS * widths / rate + exposure),
-            potency=potency,
-            spontaneous=spontaneous,
-            caused=float(caused.sum()),
-        )
-        close = np.allclose(following.theta, now.theta, rtol=_CLOSE, atol=0.0)
-        close = close and abs(following.h0 - now.h0) <= _CLOSE * now.h0
-        now = following
-        if close:
+    for _ in range(rounds):
+        before = now.hazards
+        shares = share_deaths(plate.samples, before, now.activity, damage)
+        hazards = _improve(plate, now, shares, damage)
+        hazards = replace(hazards, h0=hazards.h0 if h0 is None else h0)
+        expected = expected_kills(plate.samples, hazards, now.activity, damage)
+        activity = sameness.activity(shares.of_pair, expected, hazards.alike)
+        now = _Fit(hazards=hazards, activity=activity, shares=shares)
+        change = max(abs(hazards.h0 / before.h0 - 1.0), abs(hazards.rate / before.rate - 1.0))
+        if change < _CLOSE and np.allclose(
+            hazards.theta, before.theta, rtol=0.0, atol=_CLOSE * before.theta.max()
+        ):
             break
     return now
 
 
-def _potency(caused: float, expected: float) -> float:
-    return (_POTENCY_KILLS + caused) / (_POTENCY_KILLS + expected)
+def _improve(plate: _Plate, now: _Fit, shares: Shares, damage: Damage | None) -> Hazards:
+    """The hazards under which these shares are likeliest, one after the other: each explains what the last left."""
+    evidence, before = plate.samples, now.hazards
+    pieces, prior, widths = evidence.pieces, _prior_lags(plate.edges), before.widths
+    n_wells = len(before.potency)
+    strength, _ = strengths(evidence, before, now.activity, damage)
+    by_lag = np.bincount(evidence.row_bin, weights=shares.of_row, minlength=len(widths))
+    exposure = strength @ evidence.exposure
+    rate = (0.5 + float(by_lag.sum())) / (
+        0.5 / PRIOR_KILLS_PER_CONTACT_MIN + float(np.sum(exposure * prior / widths))
+    )
+    theta = (_KERNEL_DEATHS * prior + by_lag) / (_KERNEL_DEATHS * widths / rate + exposure)
+    kills = strength * (evidence.exposure @ theta)
+    by_age = np.bincount(pieces.age[evidence.row_piece], weights=shares.of_row, minlength=N_AGES)
+    expected = np.bincount(pieces.age, weights=kills, minlength=N_AGES) / before.readiness
+    readiness = (_READY_DEATHS + by_age) / (_READY_DEATHS + expected)
+    kills = kills * (readiness / before.readiness)[pieces.age]
+    by_well = np.bincount(pieces.well[evidence.row_piece], weights=shares.of_row, minlength=n_wells)
+    expected = np.bincount(pieces.well, weights=kills, minlength=n_wells) / before.potency
+    spontaneous = plate.control_deaths + float(shares.of_nobody.sum())
+    return replace(
+        before,
+        h0=(_H0_DEATHS + spontaneous) / (_H0_DEATHS / PRIOR_H0_PER_MIN + plate.at_risk_min),
+        theta=theta,
+        readiness=readiness,
+        potency=(_POTENCY_KILLS + by_well) / (_POTENCY_KILLS + expected),
+    )
 
 
-def _own_potency(evidence: _Evidence, fitted: _Hazards) -> float:
+def _h0_odds(plate: _Plate, fit: _Fit) -> tuple[tuple[tuple[float, float], ...], tuple[float, float]]:
+    """How far the share that nobody gets may be off for want of knowing h0: other values of it, fitted anew.
+
+    Each is weighed by the likelihood of the deaths and the gamma prior of h0.
+    """
+    evidence, sameness = plate.samples, Sameness(plate.samples)
+    damage = damage_of(evidence) if fit.hazards.hits_needed > 1 else None
+    deaths = float(evidence.death_weight.sum())
+    if deaths == 0:
+        return (), (0.0, 1.0)
+    weights, shares = np.zeros(len(_H0_STEPS)), np.zeros(len(_H0_STEPS))
+    for n, step in enumerate(_H0_STEPS):
+        h0 = fit.hazards.h0 * step
+        start = replace(fit, hazards=replace(fit.hazards, h0=h0))
+        one = _climb(plate, start, sameness, damage, rounds=_H0_ROUNDS, h0=h0)
+        told = log_likelihood(evidence, one.hazards, one.shares, one.activity, damage)
+        told += (plate.control_deaths + _H0_DEATHS) * float(np.log(h0))
+        told -= h0 * (plate.at_risk_min - float(evidence.at_risk_min.sum()) + _H0_DEATHS / PRIOR_H0_PER_MIN)
+        width = np.log(_H0_STEPS[min(n + 1, len(_H0_STEPS) - 1)] / _H0_STEPS[max(n - 1, 0)])
+        weights[n] = told + np.log(width)
+        shares[n] = float(one.shares.of_nobody.sum()) / deaths
+    weights = np.exp(weights - logsumexp(weights))
+    odds = np.log((1.0 - shares + 1e-3) / (shares + 1e-3))
+    here = odds[_H0_STEPS.index(1.0)]
+    total = np.cumsum(weights)
+    low, high = (float(np.interp(q, total - weights / 2, shares)) for q in (0.05, 0.95))
+    return tuple(zip((odds - here).tolist(), weights.tolist(), strict=True)), (low, high)
+
+
+def _prior_lags(edges: Floats) -> Floats:
+    prior = np.diff(ndtr(np.log(np.maximum(edges, 1e-9) / PRIOR_LAG_MIN) / PRIOR_LAG_SPREAD))
+    return np.asarray(prior / prior.sum())
+
+
+def _own_potency(evidence: Evidence, fitted: Hazards) -> float:
     """Potency of a well that the fit took for a control: how far its contacts kill after all.
 
     The mode of the posterior under a gamma prior that is highest at 0: what may be chance counts as chance.
     """
-    expected = float(evidence.exposure @ fitted.theta)
-    potency = 1.0
+    activity = no_activity(evidence)
+    hazards = replace(fitted, potency=np.ones(1), hits_needed=1)
+    expected = float(expected_kills(evidence, hazards, activity).sum())
     for _ in range(_ROUNDS):
-        by_lag, _alone = _expect(evidence, fitted.theta * potency, fitted.h0)
-        excess = max(float(by_lag.sum()) - _CONTROL_CHANCE, _CONTROL_LEAST)
-        before, potency = potency, excess / (_POTENCY_KILLS + expected)
+        caused = float(share_deaths(evidence, hazards, activity).of_row.sum())
+        excess = max(caused - _CONTROL_CHANCE, _CONTROL_LEAST)
+        before, potency = hazards.potency[0], excess / (_POTENCY_KILLS + expected)
+        hazards = replace(hazards, potency=np.array([potency]))
         if abs(potency - before) <= _CLOSE * before:
             break
-    return potency
+    return float(hazards.potency[0])
 
 
-def _rests_on(evidence: _Evidence, fitted: _Hazards, potency: float) -> float:
+def _rests_on(evidence: Evidence, hazards: Hazards) -> float:
     """Few kills among many spontaneous deaths tell a potency badly: (kills / error)^2, the error being Poisson."""
-    by_lag, alone = _expect(evidence, fitted.theta * potency, fitted.h0)
-    kills = float(by_lag.sum())
+    shares = share_deaths(evidence, replace(hazards, hits_needed=1), no_activity(evidence))
+    kills, alone = float(shares.of_row.sum()), float(shares.of_nobody.sum())
     return kills**2 / max(kills + alone, 1e-9) + _CONTROL_CHANCE
-
-
-def _expect(evidence: _Evidence, theta: NDArray[np.float64], h0: float) -> tuple[NDArray[np.float64], float]:
-    """Expected deaths caused at each lag, and expected spontaneous deaths."""
-    parts = evidence.minutes * theta
-    share = evidence.weight / (h0 + parts.sum(axis=1))
-    return (share[:, None] * parts).sum(axis=0), float(np.sum(share * h0))
-
-
-def _gather(fields: Sequence[FieldEvents], edges: NDArray[np.float64]) -> _Evidence:
-    minutes: list[NDArray[np.float64]] = []
-    weight: list[float] = []
-    exposure = np.zeros(len(edges) - 1)
-    at_risk = 0.0
-    for field in fields:
-        ends = alive_until(field)
-        frame_min = field.calibration.minutes(1)
-        at_risk += frame_min * sum(ends[track.track_id] - track.first_frame for track in field.targets)
-        exposure += contact_exposure(field, edges, ends=ends).sum(axis=0)
-        touching = contacts_by_target(field.contacts)
-        for death in field.deaths:
-            mine = touching.get(death.track_id, [])
-            for frame, chance in zip(*onset_weights(death), strict=True):
-                early = [contact for contact in mine if contact.first_frame <= min(death.frame, frame)]
-                minutes.append(contact_minutes(early, int(frame), edges, frame_min).sum(axis=0))
-                weight.append(death.probability * float(chance))
-    return _Evidence(
-        minutes=np.stack(minutes) if minutes else np.zeros((0, len(edges) - 1)),
-        weight=np.array(weight),
-        exposure=exposure,
-        at_risk_min=at_risk,
-    )
-
-
-def contacts_by_target(contacts: Sequence[Contact]) -> dict[int, list[Contact]]:
-    """Contacts of each target, in their order."""
-    touching: dict[int, list[Contact]] = {}
-    for contact in contacts:
-        touching.setdefault(contact.target_track_id, []).append(contact)
-    return touching
-
-
-def alive_until(field: FieldEvents) -> dict[int, int]:
-    """Last frame in which each target was alive and in sight, as far as we know."""
-    ends = {track.track_id: track.last_frame for track in field.targets}
-    for death in field.deaths:
-        if death.track_id in ends and death.probability >= 0.5:
-            ends[death.track_id] = min(ends[death.track_id], death.frame)
-    return ends
-
-
-def contact_exposure(
-    field: FieldEvents, edges: NDArray[np.float64], *, ends: Mapping[int, int]
-) -> NDArray[np.float64]:
-    """Minutes of each contact x minutes at risk of its target after them, per lag bin: (contacts, bins)."""
-    frame_min = field.calibration.minutes(1)
-    lags = np.arange(1, int(np.floor(edges[-1] / frame_min + 1e-9)) + 1)
-    bins = np.searchsorted(edges, lags * frame_min * (1 - 1e-12), side="left") - 1
-    total = np.zeros((len(field.contacts), len(edges) - 1))
-    if len(field.contacts) == 0:
-        return total
-    first = np.array([contact.first_frame for contact in field.contacts])
-    last = np.array([contact.last_frame for contact in field.contacts])
-    end = np.array([ends.get(contact.target_track_id, -1) for contact in field.contacts])
-    for lag, place in zip(lags, bins, strict=True):
-        total[:, place] += np.maximum(np.minimum(end - lag, last) - first + 1, 0)
-    return total * frame_min**2

@@ -5,15 +5,9 @@ import pytest
 
 from assay.contacts import Contact
 from assay.deaths import Death
+from assay.hits import FieldEvents
 from assay.kills import LagModel, credit_kills, effector_kills, fit_lag_model
-from assay.lag_model import (
-    PRIOR_H0_PER_MIN,
-    FieldEvents,
-    contact_exposure,
-    contact_minutes,
-    lag_edges,
-    onset_weights,
-)
+from assay.lag_model import PRIOR_H0_PER_MIN
 from assay.tracks import Track
 from assay.units import Calibration
 
@@ -51,22 +45,6 @@ def model(*, kernel=(1e-3, 1e-4), edges=(0.0, 20.0, 100.0), h0=1e-4, potency=Non
         edges_min=edges, kernel_per_min2=kernel, h0_per_min=h0, h0_deaths=10.0, kill_deaths=50.0,
         potency=potency or {}, potency_kills={}, has_controls=True,
     )  # fmt: skip
-
-
-def test_minutes_of_a_contact_lie_in_the_lag_bins_before_the_onset():
-    # frames 10..14 seen from frame 20: lags 20, 18, 16, 14, 12 min; the first bin ends at 20, included
-    minutes = contact_minutes([contact(1, 1, 1, 10, 14)], 20, np.array([0.0, 15.0, 20.0, 60.0]), 2.0)
-    assert minutes.tolist() == [[4.0, 6.0, 0.0]]
-    # from frame 12 only frames 10 and 11 lie before it
-    minutes = contact_minutes([contact(1, 1, 1, 10, 14)], 12, np.array([0.0, 15.0]), 2.0)
-    assert minutes.tolist() == [[4.0]]
-
-
-def test_exposure_counts_contact_minutes_times_minutes_at_risk_after_them():
-    one = field(contacts=[contact(1, 1, 1, 0, 1)], frames=4)
-    # target 1 at risk in frames 1, 2, 3: pairs (contact frame, later frame) with lag 1: 2, lag 2: 2, lag 3: 1
-    exposure = contact_exposure(one, np.array([0.0, 2.0, 6.0]), ends={1: 3})
-    assert exposure.tolist() == [[2 * 4.0, 3 * 4.0]]
 
 
 def test_shares_and_the_uncredited_share_sum_to_one_for_every_death():
@@ -117,13 +95,6 @@ def test_an_uncertain_onset_is_averaged_over_its_frames():
     share = {"sure": {k.effector_track_id: k.share for k in sure}}
     share["unsure"] = {k.effector_track_id: k.share for k in unsure}
     assert share["unsure"][1] > share["sure"][1]
-
-
-def test_the_weights_of_the_onset_sum_to_one_and_peak_at_the_frame():
-    frames, weights = onset_weights(death(1, 1, 20, first=18, last=26))
-    assert frames.tolist() == list(range(18, 27))
-    assert weights.sum() == pytest.approx(1.0)
-    assert frames[np.argmax(weights)] == 20
 
 
 def test_an_effector_with_other_kills_gets_more_than_one_that_touched_many_in_vain():
@@ -206,13 +177,6 @@ def test_mock_wells_get_next_to_no_kills():
 def test_the_order_of_fields_changes_nothing():
     fields = plate(102)
     assert fit_lag_model(fields, max_lag_min=120.0) == fit_lag_model(fields[::-1], max_lag_min=120.0)
-
-
-def test_lags_finer_than_a_frame_are_never_asked_for():
-    edges = lag_edges(360.0)
-    assert edges[0] == 0.0
-    assert edges[-1] == 360.0
-    assert np.all(np.diff(edges) > 0)
 
 
 def test_one_effector_is_counted_hard_fractional_and_multi_hit():

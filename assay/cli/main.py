@@ -10,6 +10,8 @@ from typing import Annotated, NoReturn
 import typer
 
 from assay._version import __version__
+from assay.cli.bench import bench
+from assay.cli.contact_commands import contacts
 from assay.cli.export_commands import export
 from assay.cli.finetuning import finetune
 from assay.cli.model_commands import train
@@ -61,9 +63,10 @@ def _global_options(
 
 app.command()(demo)
 app.command(name="import")(import_plate)
-for _command in (protocol, check, run, status, report, export, simulate, score, train, finetune):
+for _command in (protocol, check, run, status, report, contacts, export, simulate, score, train, finetune):
     app.command()(_command)
 app.add_typer(models, name="models")
+app.add_typer(bench, name="bench")
 
 
 def main() -> NoReturn:

@@ -9,7 +9,6 @@ WellKind = Literal["sample", "mock", "target_only"]
 WELL_KINDS: tuple[WellKind, ...] = ("sample", "mock", "target_only")
 
 FILM_MIN = 480
-EDGE_UM = 900.0
 PIXEL_UM = 0.65
 
 
@@ -35,6 +34,7 @@ class LevelSettings:
     false_cells: float = 0.01
     flipped: float = 0.005
     lysed: float = 0.08
+    edge_um: float = 900.0
 
     @property
     def n_effectors(self) -> int:
@@ -87,5 +87,6 @@ def settings_of(level: str, kind: WellKind) -> tuple[str, LevelSettings]:
     base = "medium" if level in _ITSELF else level
     if kind == "sample":
         return base, LEVELS[base]
-    changed = {"mock": {"killer_share": 0.0}, "target_only": {"et_ratio": 0.0}}[kind]
-    return f"{base}/{kind}", replace(LEVELS[base], **changed)
+    if kind == "mock":
+        return f"{base}/mock", replace(LEVELS[base], killer_share=0.0)
+    return f"{base}/target_only", replace(LEVELS[base], et_ratio=0.0)

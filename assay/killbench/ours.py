@@ -3,7 +3,7 @@
 Knows scenes and every room from links to credit. Rungs of truth may take the place of links, contacts or deaths.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,9 +17,9 @@ from assay.kills import Kill, credit_kills, fit_lag_model
 from assay.labels import CELL_ROLES, CellMeasures, CellRole, Pairs
 from assay.lag_model import FieldEvents, LagModel
 from assay.protocol import ContactSettings, DeathSettings, KillSettings, TrackingSettings
+from assay.survival import FieldOutcome, summarise_well
 from assay.tracks import Tracks, estimate_drift, link
 
-_OTHER: dict[CellRole, CellRole] = {"effector": "target", "target": "effector"}
 _DISC = np.pi  # area over squared radius
 
 
@@ -28,12 +28,11 @@ class Reading:
     """What was made of one scene."""
 
     scene: Scene
-    tracks: dict[CellRole, Tracks]
+    tracks: Mapping[CellRole, Tracks]
     contacts: tuple[Contact, ...]
     survey: DeathSurvey  # of targets
-    effector_survey: DeathSurvey
 
-    def events(self, kind: str | None) -> FieldEvents:
+    def events(self, kind: str) -> FieldEvents:
         """In the form that crediting takes; `kind` as the plate map tells it."""
         return FieldEvents(
             well=self.scene.well,
@@ -54,10 +53,11 @@ class Credit:
     events: FieldEvents
     kills: tuple[Kill, ...]
     uncredited: dict[int, float]
-    model: LagModel | None
+    dead_from_start: frozenset[int] = frozenset()
+    interval: tuple[float, float] | None = None  # 90 %, of the well's kills
 
 
-def read_scene(scene: Scene, *, tracks: dict[CellRole, Tracks] | None = None) -> Reading:
+def read_scene(scene: Scene, *, tracks: Mapping[CellRole, Tracks] | None = None) -> Reading:
     """Follow the cells of a scene, and find contacts and deaths, with the protocol's usual settings.
 
     Args:
@@ -65,13 +65,11 @@ def read_scene(scene: Scene, *, tracks: dict[CellRole, Tracks] | None = None) ->
         tracks: Who is who, if it is known better than the linker finds out.
     """
     tracks = tracks or link_scene(scene)
-    surveys = {role: _survey(scene, tracks, role) for role in CELL_ROLES}
     return Reading(
         scene=scene,
         tracks=tracks,
         contacts=tuple(touch_scene(scene, tracks)),
-        survey=surveys["target"],
-        effector_survey=surveys["effector"],
+        survey=survey_scene(scene, tracks),
     )
 
 
@@ -100,7 +98,7 @@ def link_scene(scene: Scene) -> dict[CellRole, Tracks]:
     }
 
 
-def touch_scene(scene: Scene, tracks: dict[CellRole, Tracks]) -> list[Contact]:
+def touch_scene(scene: Scene, tracks: Mapping[CellRole, Tracks]) -> list[Contact]:
     """Contacts, as `pipeline.cells.find_events` finds them."""
     settings = ContactSettings()
     return find_contacts(
@@ -166,19 +164,19 @@ def _pairs(
     )
 
 
-def _survey(scene: Scene, tracks: dict[CellRole, Tracks], role: CellRole) -> DeathSurvey:
-    """Deaths of one role, as `pipeline.cells.find_events` finds them."""
+def survey_scene(scene: Scene, tracks: Mapping[CellRole, Tracks]) -> DeathSurvey:
+    """Deaths of targets, as `pipeline.cells.find_events` finds them; nothing asks for those of effectors."""
     return survey_deaths(
-        tracks[role],
-        scene.measures[role],
+        tracks["target"],
+        scene.measures["target"],
         death_channel=(DYE,),
-        marker_channels=(MARKERS[role],),
+        marker_channels=(MARKERS["target"],),
         background=scene.background,
         n_frames=scene.n_frames,
         masked_frames=(),
         calibration=scene.calibration,
         min_probability=DeathSettings().min_probability,
-        others=scene.measures[_OTHER[role]],
+        others=scene.measures["effector"],
     )
 
 
@@ -187,20 +185,40 @@ def credit_plate(readings: Sequence[Reading], *, told: bool = True) -> dict[str,
 
     Args:
         readings: One per well.
-        told: Whether the plate map says which well is the mock; else it passes for a sample.
+        told: Whether the plate map says which wells are controls; else they pass for samples.
 
     Returns:
-        By kind of well.
+        By well.
     """
-    kinds = {
-        r.scene.kind: "sample" if r.scene.kind == "mock" and not told else r.scene.kind for r in readings
-    }
-    events = [reading.events(kinds[reading.scene.kind]) for reading in readings]
+    events = [reading.events(reading.scene.kind if told else "sample") for reading in readings]
     model = fit_lag_model(events, max_lag_min=KillSettings().max_lag_min)
     credits: dict[str, Credit] = {}
     for reading, of in zip(readings, events, strict=True):
         kills, uncredited = credit_kills(of, model)
-        credits[reading.scene.kind] = Credit(
-            events=of, kills=tuple(kills), uncredited=uncredited, model=model
+        credits[of.well] = Credit(
+            events=of,
+            kills=tuple(kills),
+            uncredited=uncredited,
+            dead_from_start=reading.survey.dead_from_start,
+            interval=_interval(reading, of, uncredited, model),
         )
     return credits
+
+
+def _interval(
+    reading: Reading, events: FieldEvents, uncredited: Mapping[int, float], model: LagModel
+) -> tuple[float, float]:
+    """The 90 % interval of the well's kills, as the wells table gives it."""
+    outcome = FieldOutcome(
+        events=events,
+        uncredited=uncredited,
+        effectors=reading.tracks["effector"].tracks,
+        first_valid_frame=0,
+        last_valid_frame=events.n_frames - 1,
+        n_valid_frames=events.n_frames,
+        dead_targets=reading.survey.dead_from_start,
+    )
+    row = summarise_well(
+        [outcome], well=events.well, condition=None, kind=events.kind, model=model, control=None
+    )
+    return float(str(row["kills_low"])), float(str(row["kills_high"]))

@@ -23,7 +23,8 @@ def _tracks(scene: Scene, role: CellRole) -> Tracks:
     ids[~mine] = int(true.max(initial=0)) + 1 + np.arange(int((~mine).sum()))
     order = np.lexsort((frame, ids))
     known, starts = np.unique(ids[order], return_index=True)
-    firsts, lasts = frame[order][starts], frame[order][np.append(starts[1:], len(order)) - 1]
+    stops = np.append(starts[1:], len(order))[: len(starts)]  # of no cells there is no last row
+    firsts, lasts = frame[order][starts], frame[order][stops - 1]
     leaves = _leaving(scene)
     tracks = tuple(
         Track(
@@ -106,7 +107,7 @@ def _rows_of_cells(scene: Scene, tracks: Tracks) -> dict[int, tuple[NDArray[np.i
     true, frame = scene.true_id["target"], scene.measures["target"].frame.astype(np.int64)
     order = np.lexsort((frame, true))
     known, starts = np.unique(true[order], return_index=True)
-    stops = np.append(starts[1:], len(order))
+    stops = np.append(starts[1:], len(order))[: len(starts)]
     return {
         cell: (frame[order[a:b]], tracks.track_id[order[a:b]])
         for cell, a, b in zip(known.tolist(), starts.tolist(), stops.tolist(), strict=True)

@@ -9,18 +9,28 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from assay.killbench.levels import EDGE_UM, FILM_MIN, PIXEL_UM, LevelSettings, WellKind, kind_of, settings_of
+from assay.killbench.levels import (
+    FILM_MIN,
+    PIXEL_UM,
+    WELL_KINDS,
+    LevelSettings,
+    WellKind,
+    kind_of,
+    settings_of,
+)
 from assay.killbench.world import EFFECTOR_RADIUS_UM, TARGET_RADIUS_UM, World, make_world, rng_of
-from assay.labels import CellMeasures, CellRole
+from assay.labels import CELL_ROLES, CellMeasures, CellRole
 from assay.units import Calibration
 
-DYE, MARKERS = "PI", {"effector": "effector dye", "target": "target dye"}
+DYE = "PI"
+MARKERS: dict[CellRole, str] = {"effector": "effector dye", "target": "target dye"}
 LOCATION_UM = 0.6  # per axis
 AREA_NOISE = 0.10
 MARKER_NOISE = 0.10
 RISE_MIN, RISE_SPREAD, AMPLITUDE_SPREAD = 12.0, 0.3, 0.5
 GLOW_UM, GLOWING_NEIGHBOURS = 14.0, 4
 BACKGROUND, DYE_COUNTS, MARKER_COUNTS = 100.0, 100.0, 1000.0
+_WELLS: dict[WellKind, str] = {"sample": "B02", "mock": "B03", "target_only": "B04"}
 _OTHER: dict[CellRole, CellRole] = {"effector": "target", "target": "effector"}
 
 Doubles = NDArray[np.float64]
@@ -33,6 +43,7 @@ class Scene:
     level: str
     seed: int
     kind: WellKind
+    well: str
     calibration: Calibration
     field_shape: tuple[int, int]
     n_frames: int
@@ -40,11 +51,6 @@ class Scene:
     background: dict[str, Doubles]  # (T,) of each channel
     true_id: dict[CellRole, NDArray[np.int64]]  # per row of the measures; 0 for a false cell
     world: World
-
-    @property
-    def well(self) -> str:
-        """Its place on the plate."""
-        return {"sample": "B02", "mock": "B03", "target_only": "B04"}[self.kind]
 
 
 def simulate(level: str, seed: int, kind: WellKind | None = None) -> Scene:
@@ -60,20 +66,29 @@ def simulate(level: str, seed: int, kind: WellKind | None = None) -> Scene:
     """
     kind = kind or kind_of(level)
     name, settings = settings_of(level, kind)
-    world = make_world(level, seed, kind)
+    return make_scene(name, seed, settings, level=level, kind=kind, well=_WELLS[kind])
+
+
+def make_scene(
+    name: str, seed: int, settings: LevelSettings, *, level: str, kind: WellKind, well: str
+) -> Scene:
+    """Make one well of a film of 8 h; name and seed decide its chance."""
+    world = make_world(name, seed, settings)
     cells = _Cells.of(world, rng_of(name, seed, "dyes"))
     rng = rng_of(name, seed, "frames")
     rows = [_see(world, cells, frame, rng) for frame in range(settings.n_frames)]
     seen = {key: np.concatenate([row[key] for row in rows]) for key in rows[0]}
-    pixels = math.ceil(EDGE_UM / PIXEL_UM)
-    measures, true_id = {}, {}
-    for role in MARKERS:
-        measures[role], true_id[role] = _table(seen, role)
+    pixels = math.ceil(settings.edge_um / PIXEL_UM)
+    measures: dict[CellRole, CellMeasures] = {}
+    true_id: dict[CellRole, NDArray[np.int64]] = {}
+    for role in CELL_ROLES:
+        measures[role], true_id[role] = _table(seen, role, settings.edge_um)
     level_of = np.full(settings.n_frames, BACKGROUND)
     return Scene(
         level=level,
         seed=seed,
         kind=kind,
+        well=well,
         calibration=Calibration(pixel_um=(PIXEL_UM, PIXEL_UM), frame_min=float(settings.frame_min)),
         field_shape=(pixels, pixels),
         n_frames=settings.n_frames,
@@ -86,7 +101,7 @@ def simulate(level: str, seed: int, kind: WellKind | None = None) -> Scene:
 
 def plate(level: str, seed: int) -> list[Scene]:
     """The sample, mock and target-only well that a level is read with."""
-    return [simulate(level, seed, kind) for kind in ("sample", "mock", "target_only")]
+    return [simulate(level, seed, kind) for kind in WELL_KINDS]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,7 +149,7 @@ def _see(world: World, cells: _Cells, frame: int, rng: np.random.Generator) -> d
     false_radius = np.where(
         false_target, rng.normal(*TARGET_RADIUS_UM, n_false), rng.normal(*EFFECTOR_RADIUS_UM, n_false)
     )
-    place = np.concatenate([place[seen], rng.uniform(0.0, EDGE_UM, (n_false, 2))])
+    place = np.concatenate([place[seen], rng.uniform(0.0, settings.edge_um, (n_false, 2))])
     target = np.concatenate([cells.is_target[seen], false_target])
     radius = np.concatenate([cells.radius_um[seen], false_radius])
     rest = np.full(n_false, 1.0 + settings.drift * now / FILM_MIN)
@@ -143,7 +158,9 @@ def _see(world: World, cells: _Cells, frame: int, rng: np.random.Generator) -> d
         "frame": np.full(count, frame, dtype=np.int32),
         "true_id": np.concatenate([ids[seen], np.zeros(n_false, dtype=np.int64)]),
         "is_target": target ^ (rng.random(count) < settings.flipped),
-        "yx_um": np.clip(place + LOCATION_UM * rng.standard_normal((count, 2)), 0.0, EDGE_UM - PIXEL_UM),
+        "yx_um": np.clip(
+            place + LOCATION_UM * rng.standard_normal((count, 2)), 0.0, settings.edge_um - PIXEL_UM
+        ),
         "area_um2": math.pi * radius**2 * np.exp(AREA_NOISE * rng.standard_normal(count)),
         "dye": np.concatenate([dye[seen], rest]) * np.exp(settings.dye_noise * rng.standard_normal(count)),
         "marker": np.exp(MARKER_NOISE * rng.standard_normal((count, 2))),
@@ -168,7 +185,9 @@ def _dye(
     return 1.0 + settings.drift * now / FILM_MIN + own + spilled
 
 
-def _table(seen: dict[str, NDArray[np.generic]], role: CellRole) -> tuple[CellMeasures, NDArray[np.int64]]:
+def _table(
+    seen: dict[str, NDArray[np.generic]], role: CellRole, edge_um: float
+) -> tuple[CellMeasures, NDArray[np.int64]]:
     """The rows of one role, labelled in each frame in the order of their place."""
     mine = seen["is_target"] if role == "target" else ~seen["is_target"].astype(np.bool_)
     rows = np.flatnonzero(mine)
@@ -185,7 +204,7 @@ def _table(seen: dict[str, NDArray[np.generic]], role: CellRole) -> tuple[CellMe
         MARKERS[role]: BACKGROUND + MARKER_COUNTS * marker[:, 0],
         MARKERS[_OTHER[role]]: BACKGROUND * marker[:, 1],
     }
-    edge = np.minimum(np.minimum(y, x), EDGE_UM - np.maximum(y, x))
+    edge = np.minimum(np.minimum(y, x), edge_um - np.maximum(y, x))
     measures = CellMeasures(
         role=role,
         frame=frame,

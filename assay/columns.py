@@ -179,6 +179,14 @@ TABLES: dict[str, tuple[Column, ...]] = {
         Column("kills", "float", "expected target deaths caused by effectors", True),
         Column("kills_low", "float", "5 % end of the 90 % interval", True),
         Column("kills_high", "float", "95 % end of the 90 % interval", True),
+        Column(
+            "missed_deaths",
+            "float",
+            "targets that vanished without a death, as far as they did not come back under another name; in the "
+            "intervals, not in deaths and kills",
+            True,
+            later=True,
+        ),
         Column("cytolysis_percent", "float", "dead share of targets, corrected by target-only wells", True),
         Column("cytolysis_percent_low", "float", "5 % end of the 90 % interval", True),
         Column("cytolysis_percent_high", "float", "95 % end of the 90 % interval", True),
@@ -197,6 +205,20 @@ TABLES: dict[str, tuple[Column, ...]] = {
         Column("difference_low", "float", "5 % end of its 90 % interval", True),
         Column("difference_high", "float", "95 % end of its 90 % interval", True),
         Column("note", "text", "why a number is missing", True),
+    ),
+    "contact_times": (
+        Column("level", "text", '"plate", "condition" or "well"'),
+        Column("condition", "text", "name from the protocol", True),
+        Column("well", "text", 'well, as "B03"; null above the well', True),
+        Column("n_wells", "int", "wells that count"),
+        Column("n_contacts", "int", "contacts with live targets"),
+        Column("n_censored", "int", "of these, whose beginning or end was not seen"),
+        Column("mean_frames", "float", "how long they last; one seen in a single frame lasts 1", True),
+        Column("median_frames", "float", "half of them last as long or longer", True),
+        Column("max_frames", "float", "the longest", True),
+        Column("mean_min", "float", "the same in minutes; null where frame intervals differ", True),
+        Column("median_min", "float", "the same in minutes", True),
+        Column("max_min", "float", "the same in minutes", True),
     ),
 }
 

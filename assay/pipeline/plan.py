@@ -23,7 +23,7 @@ _REVISIONS = {
     "labels": 1,
     "events": 3,
     "credit": 1,
-    "summary": 4,
+    "summary": 5,
     "label images": 1,
     "labels plate": 1,
 }

@@ -5,8 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from assay.columns import TABLES, Table, table_of_rows
+from assay.columns import TABLES, Table, concatenate, table_of_rows
 from assay.conditions import compare_conditions
+from assay.contact_times import contact_time_rows
 from assay.field_quality import FieldFacts, failed_field_row, field_row
 from assay.io.merged_tables import merge_tables
 from assay.io.results import Results
@@ -69,6 +70,7 @@ def write_result_tables(plan: RunPlan, results: Results, failed: Mapping[FieldId
         "fields": table_of_rows("fields", rows),
         "wells": table_of_rows("wells", wells),
         "conditions": table_of_rows("conditions", compare_conditions(wells)),
+        "contact_times": _contact_times_table(plan, counted),
     }
     folder = plan.results / "tables"
     outputs = [write_table(folder, name, table) for name, table in tables.items()]
@@ -76,6 +78,22 @@ def write_result_tables(plan: RunPlan, results: Results, failed: Mapping[FieldId
     for name in _MERGED:
         outputs.append(merge_tables(folder, name, [event_file(field, name) for field in fields], names))
     results.ledger.commit("summary", "plate", key, outputs)
+
+
+def _contact_times_table(plan: RunPlan, fields: Sequence[FieldPlan]) -> Table:
+    """How long contacts last in the fields that count."""
+    if not fields:
+        return table_of_rows("contact_times", [])
+    intervals: dict[str, set[float | None]] = {}
+    for field in fields:
+        intervals.setdefault(field.field.well, set()).add(field.calibration.frame_min)
+    named = {well: plan.protocol.condition_of(well) for well in sorted(intervals)}
+    rows = contact_time_rows(
+        concatenate([read_event_table(field, "contacts") for field in fields]),
+        wells={well: condition.name if condition else None for well, condition in named.items()},
+        frame_min={well: next(iter(known)) if len(known) == 1 else None for well, known in intervals.items()},
+    )
+    return table_of_rows("contact_times", rows)
 
 
 def _deaths_table(

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from assay.columns import Table
 from assay.protocol import Protocol
 from assay.report import findings
+from assay.report.contact_table import contact_times_cells
 from assay.report.figures import (
     IncidenceCurve,
     axis_strip,
@@ -123,6 +124,7 @@ def render_report(
         "wells": _well_rows(wells, classes, letters),
         "strips": [_strip(strip) for strip in strips],
         "lags": _lags(tables),
+        "contact_times": [] if no_events else contact_times_cells(tables.get("contact_times")),
         "fields": _field_rows(tables),
         "meanings": MEANS,
         "protocol_text": protocol.to_toml(),

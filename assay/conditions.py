@@ -59,19 +59,28 @@ def difference_interval(
     return difference, difference - half, difference + half
 
 
-def compare_conditions(wells: Sequence[Mapping[str, object]]) -> list[dict[str, object]]:
+def compare_conditions(
+    wells: Sequence[Mapping[str, object]], *, untold: str | None = None
+) -> list[dict[str, object]]:
     """Make the rows of the conditions table from rows of the wells table, in the order of their first well.
 
     A well without status "ok" does not count. Kills are per 100 live targets of the first frame, so that wells
     of different density may be put together. Control are all mock wells.
+
+    Args:
+        wells: Rows of the wells table.
+        untold: Why the plate does not tell kills from spontaneous deaths; stands in the note of every condition
+            in which effectors may kill.
     """
     names = list(dict.fromkeys(str(well["condition"]) for well in wells if well["condition"] is not None))
     mock = _kills_per_100([well for well in wells if well["kind"] == "mock"])
-    return [_condition_row(name, [w for w in wells if w["condition"] == name], mock) for name in names]
+    return [
+        _condition_row(name, [w for w in wells if w["condition"] == name], mock, untold) for name in names
+    ]
 
 
 def _condition_row(
-    name: str, wells: Sequence[Mapping[str, object]], mock: NDArray[np.float64]
+    name: str, wells: Sequence[Mapping[str, object]], mock: NDArray[np.float64], untold: str | None
 ) -> dict[str, object]:
     kind = str(wells[0]["kind"])
     kills = _kills_per_100(wells)
@@ -92,12 +101,14 @@ def _condition_row(
         "difference_to_control": apart[0],
         "difference_low": apart[1],
         "difference_high": apart[2],
-        "note": _note(kind, len(kills), len(cytolysis), len(mock)),
+        "note": _note(kind, len(kills), len(cytolysis), len(mock), untold),
     }
 
 
-def _note(kind: str, n_wells: int, n_cytolysis: int, n_mock: int) -> str | None:
+def _note(kind: str, n_wells: int, n_cytolysis: int, n_mock: int, untold: str | None) -> str | None:
     notes = []
+    if untold and kind == "sample" and n_wells > 0:
+        notes.append(untold)
     if n_wells == 0:
         notes.append("no well counts")
     elif n_wells < 2:

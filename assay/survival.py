@@ -11,19 +11,16 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit, logit
 
 from assay.deaths import FEWEST_FRAMES
 from assay.incidence import CAUSES, Incidence, aalen_johansen
-from assay.lag_model import FieldEvents, LagModel
+from assay.intervals import DRAWS, Vanished, central, draw_counts
+from assay.lag_model import CONTROL_KINDS, FieldEvents, LagModel
 from assay.tracks import Track
 
-INTERVAL = 0.90
-
-_DRAWS = 4000
-_MISSED = 0.05  # deaths that are not found, share of all, as measured on simulated films (docs/events.md)
-_MISSED_FILMS = 20.0  # how firmly: the share varies between films as if counted on so many deaths
-_CREDIT_ERROR = 0.35  # sd of the common error of a film's credited shares, in log odds
+_LONG_MIN = 20.0  # a track shorter than this may be of no cell at all
+_LONG_FRAMES = 5
+_TOO_LATE_FRAMES = 1.5  # before the last frame of the film: a death then shows in too few frames
 _END_CAUSE = {"divided": "divided", "left_field": "left", "lost": "lost"}
 
 
@@ -39,6 +36,7 @@ class FieldOutcome:
     n_valid_frames: int  # masked ones left out
     dead_targets: AbstractSet[int] = frozenset()  # track ids of cells that were dead when first seen
     dead_effectors: AbstractSet[int] = frozenset()
+    max_gap_frames: int = 0  # frames in which a cell may be missed and still be followed
 
     @property
     def shows_deaths(self) -> bool:
@@ -85,9 +83,8 @@ def summarise_well(
     """Make the row of the wells table of one well from its fields that count.
 
     The interval of kills is meant to hold the true number of effector-caused deaths of this film. What is not
-    known is drawn: whether each death is one, whether effectors caused it (with the error of the spontaneous
-    hazard and of the lag kernel, common to the well), and how many deaths were missed. The sampling of further
-    cells is not in it: that is the spread between wells.
+    known is drawn (`draw_counts`), missed deaths among it: `kills` itself counts the deaths found alone. The
+    sampling of further cells is not in it: that is the spread between wells.
 
     Args:
         outcomes: Fields of the well that count, at least one; if one is too short to show deaths, the well has
@@ -106,15 +103,32 @@ def summarise_well(
     alive = math.fsum(_alive_at_end(outcome) for outcome in outcomes)
     deaths, kills = float(probability.sum()), float((probability * caused).sum())
     rng = np.random.default_rng([seed, zlib.crc32(well.encode())])
-    drawn_kills, drawn_deaths = _draw(rng, probability, caused, model, well)
-    low, high = _interval(drawn_kills, kills)
+    vanished = vanished_targets(outcomes)
+    drawn = draw_counts(rng, probability, caused, vanished=vanished, model=model, well=well)
+    low, high = central(drawn.kills, kills)
     row = _row(outcomes, well, condition, kind, status="ok", reason=None)
     row |= {"deaths": deaths, "kills": kills, "kills_low": low, "kills_high": high}
-    return row | _cytolysis(rng, deaths, alive, drawn_deaths, control)
+    row |= {"missed_deaths": vanished.missed}
+    row |= _cytolysis(rng, deaths, alive, drawn.deaths, control)
+    doubt = None if kind in CONTROL_KINDS else untold(model)
+    reasons = [str(said) for said in (row["reason"], doubt) if said]
+    return row | {"reason": "; ".join(reasons) or None}
+
+
+def untold(model: LagModel) -> str | None:
+    """Why kills cannot be told from spontaneous deaths on this plate; None where they can."""
+    if model.tells_h0:
+        return None
+    low, high = (round(100 * share) for share in model.nobody_share)
+    return (
+        f"kills are hardly told from spontaneous deaths without target_only or mock wells: effectors had no part in "
+        f"{low} to {high} % of the deaths"
+    )
 
 
 _TOO_SHORT = f"a film of fewer than {FEWEST_FRAMES} usable frames shows no contacts, deaths or kills"
 _UNKNOWN = (
+    "missed_deaths",
     "deaths",
     "kills",
     "kills_low",
@@ -173,49 +187,36 @@ def _deaths(outcome: FieldOutcome) -> float:
 
 
 def _alive_at_end(outcome: FieldOutcome) -> float:
-    """Expected targets alive in the last valid frame."""
+    """Expected targets alive in the last valid frame; one that is only missed in it still is."""
     gone = {death.track_id: death.probability for death in outcome.events.deaths}
+    last = outcome.last_valid_frame
     return math.fsum(
         1.0 - gone.get(track.track_id, 0.0)
         for track in outcome.events.targets
-        if track.last_frame >= outcome.last_valid_frame and track.track_id not in outcome.dead_targets
+        if track.track_id not in outcome.dead_targets
+        and (track.last_frame >= last or _is_missed_at_end(track, outcome))
     )
 
 
-def _draw(
-    rng: np.random.Generator,
-    probability: NDArray[np.float64],
-    caused: NDArray[np.float64],
-    model: LagModel,
-    well: str,
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Draws of the true numbers of effector-caused and of all target deaths of the film."""
-    shape = (_DRAWS, len(probability))
-    tilt = _log_gamma(rng, model.kill_deaths) - _log_gamma(rng, model.h0_deaths)
-    tilt += _log_gamma(rng, model.potency_kills.get(well, model.kill_deaths))
-    tilt += _CREDIT_ERROR * rng.standard_normal(_DRAWS)
-    by_effector = expit(logit(np.clip(caused, 0.0, 1.0))[None, :] + tilt[:, None])
-    real = rng.random(shape) < probability
-    killed = real & (rng.random(shape) < by_effector)
-    missed_share = rng.beta(_MISSED * _MISSED_FILMS, (1 - _MISSED) * _MISSED_FILMS, _DRAWS)
-    missed = missed_share / (1 - missed_share)
-    kills = killed.sum(axis=1) + rng.poisson(
-        missed * (killed.sum(axis=1) + 0.5 * (caused.mean() if len(caused) else 0.0))
-    )
-    deaths = real.sum(axis=1) + rng.poisson(missed * (real.sum(axis=1) + 0.5))
-    return kills.astype(np.float64), deaths.astype(np.float64)
+def _is_missed_at_end(track: Track, outcome: FieldOutcome) -> bool:
+    return track.end == "lost" and track.last_frame >= outcome.last_valid_frame - outcome.max_gap_frames
 
 
-def _log_gamma(rng: np.random.Generator, deaths: float) -> NDArray[np.float64]:
-    """Draws of the log of a rate relative to its estimate, which rests on so many deaths."""
-    return np.asarray(np.log(np.maximum(rng.gamma(deaths, size=_DRAWS), 1e-12) / deaths))
-
-
-def _interval(draws: NDArray[np.float64], estimate: float) -> tuple[float, float]:
-    """The 90 % interval of the draws, widened where needed to hold the estimate."""
-    tail = (1 - INTERVAL) / 2
-    low, high = np.quantile(draws, [tail, 1 - tail])
-    return min(float(low), estimate), max(float(high), estimate)
+def vanished_targets(outcomes: Sequence[FieldOutcome]) -> Vanished:
+    """Count the targets of a well that vanished without a death being called."""
+    lost = returned = late = 0.0
+    for outcome in outcomes:
+        long = max(_LONG_FRAMES, math.ceil(_LONG_MIN / outcome.events.calibration.minutes(1)))
+        gone = {death.track_id for death in outcome.events.deaths} | set(outcome.dead_targets)
+        alive = [t for t in outcome.events.targets if t.last_frame - t.first_frame + 1 >= long]
+        lost += sum(
+            t.end == "lost" and t.track_id not in gone and not _is_missed_at_end(t, outcome) for t in alive
+        )
+        returned += sum(t.start == "appeared" and t.track_id not in outcome.dead_targets for t in alive)
+        third = max((outcome.last_valid_frame - outcome.first_valid_frame + 1) / 3, _TOO_LATE_FRAMES)
+        recent = (d for d in outcome.events.deaths if d.frame > outcome.last_valid_frame - third)
+        late += math.fsum(death.probability for death in recent) * _TOO_LATE_FRAMES / third
+    return Vanished(lost=lost, returned=returned, late=late)
 
 
 def _cytolysis(
@@ -231,10 +232,10 @@ def _cytolysis(
         return {"reason": "no cytolysis_percent: no target was dead or alive at the end"}
     if control.share >= 1:
         return {"reason": "no cytolysis_percent: all targets of the target_only wells died"}
-    drawn_control = np.minimum(rng.beta(control.deaths + 0.5, control.alive + 0.5, _DRAWS), 0.999)
-    total = np.maximum(deaths + alive, drawn_deaths)
+    drawn_control = np.minimum(rng.beta(control.deaths + 0.5, control.alive + 0.5, DRAWS), 0.999)
+    drawn_share = drawn_deaths / np.maximum(drawn_deaths + alive, 1e-9)  # what vanished is not alive
     value = corrected_percent(deaths / (deaths + alive), control.share)
-    low, high = _interval(corrected_percent(drawn_deaths / total, drawn_control), float(value))
+    low, high = central(corrected_percent(drawn_share, drawn_control), float(value))
     return {
         "cytolysis_percent": float(value),
         "cytolysis_percent_low": low,

@@ -1,7 +1,9 @@
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.special import expit, logit
 
 from assay.columns import table_of_rows
 from assay.conditions import compare_conditions, difference_interval, mean_interval, survival_curve
@@ -18,6 +20,8 @@ from assay.survival import (
     corrected_percent,
     summarise_well,
     target_ends,
+    untold,
+    vanished_targets,
     well_incidence,
 )
 from assay.tracks import Track
@@ -30,13 +34,13 @@ MODEL = LagModel(
 )  # fmt: skip
 
 
-def track(number, first=0, last=9, end="movie_end"):
+def track(number, first=0, last=9, end="movie_end", start="movie_start"):
     return Track(
         track_id=number,
         first_frame=first,
         last_frame=last,
         parent_track_id=None,
-        start="movie_start",
+        start=start,
         end=end,
     )
 
@@ -168,7 +172,7 @@ def test_the_interval_of_kills_does_not_depend_on_the_other_wells():
 def test_sure_deaths_with_sure_killers_leave_a_narrow_interval():
     one = outcome([track(n) for n in range(1, 31)], [death(n, n, 5) for n in range(1, 21)])
     row = row_of([one])
-    assert row["kills_low"] == 20
+    assert 19.5 <= row["kills_low"] <= 20  # a count of cells is known to half a cell at best
     assert 20 <= row["kills_high"] <= 24
 
 
@@ -291,20 +295,77 @@ def test_survival_curves_have_a_band_over_wells_only_with_two_wells():
     assert np.isnan(single.alive_low).all()
 
 
-def test_the_interval_holds_the_true_number_of_kills_in_most_made_films():
+def test_the_interval_holds_the_true_number_of_kills_in_about_nine_of_ten_made_films():
     rng = np.random.default_rng(100)
     held = 0
-    for film in range(60):
-        n = 60
+    for film in range(100):
+        n, n_missed = 60, int(rng.poisson(3))
         probability = rng.choice([0.6, 0.9, 0.99], n)
         uncredited = rng.choice([0.05, 0.2, 0.9], n)
-        caused = (rng.random(n) < probability) & (rng.random(n) < 1 - uncredited)
-        missed = rng.binomial(3, 0.7)
+        tilt = np.log(rng.gamma(20.0) / 20.0)  # of the potency, common to the well
+        share = expit(logit(1 - uncredited) + tilt)
+        caused = (rng.random(n) < probability) & (rng.random(n) < share)
+        missed = rng.random(n_missed) < caused.mean()
+        # a target that bursts unseen is lost; 4 tracks break and go on under another name
+        gone = [track(200 + k, last=6, end="lost") for k in range(n_missed + 4)]
+        again = [track(300 + k, first=5, start="appeared") for k in range(4)]
         one = outcome(
-            [track(k) for k in range(1, 101)],
+            [track(k) for k in range(1, 101)] + gone + again,
             [death(k + 1, k + 1, 5, float(probability[k])) for k in range(n)],
             {k + 1: float(uncredited[k]) for k in range(n)},
         )
-        row = row_of([one], well=f"B{film:02d}")
-        held += row["kills_low"] <= caused.sum() + missed <= row["kills_high"]
-    assert held >= 51
+        firm = replace(MODEL, potency_kills={f"B{film:02d}": 20.0}, h0_odds=((-0.1, 0.5), (0.1, 0.5)))
+        row = summarise_well(
+            [one], well=f"B{film:02d}", condition=None, kind="sample", model=firm, control=None
+        )
+        held += row["kills_low"] <= caused.sum() + missed.sum() <= row["kills_high"]
+    assert 85 <= held <= 95
+
+
+def test_a_well_without_kills_does_not_claim_that_none_was_missed():
+    sure = row_of([outcome([track(n) for n in range(1, 31)])])
+    assert sure["kills"] == sure["kills_low"] == 0.0
+    assert 0.0 < sure["kills_high"] < 1.5
+    vanished = [track(30 + n, last=6, end="lost") for n in range(1, 9)]
+    doubtful = row_of([outcome([*(track(n) for n in range(1, 31)), *vanished])])
+    assert doubtful["missed_deaths"] == 8.0
+    assert doubtful["kills_high"] > 4.0
+
+
+def test_targets_that_come_back_under_another_name_have_not_vanished():
+    broken = [track(1, last=6, end="lost"), track(2, first=5, start="appeared")]
+    assert vanished_targets([outcome(broken)]).missed == 0.0
+    dead_when_back = outcome(broken, dead=frozenset({2}))
+    assert vanished_targets([dead_when_back]).missed == 1.0
+
+
+def test_what_is_short_at_the_edge_or_a_called_death_has_not_vanished():
+    targets = [track(1, last=2, end="lost"), track(2, last=6, end="left_field"), track(3, last=6, end="lost")]
+    one = outcome(targets, [death(1, 3, 5)])
+    assert vanished_targets([one]).lost == 0.0
+
+
+def test_a_target_that_is_only_missed_in_the_last_frame_is_alive_at_the_end():
+    targets = [
+        track(1),
+        track(2, last=8, end="lost"),
+        track(3, last=5, end="lost"),
+        track(4, last=8, end="left_field"),
+    ]
+    one = replace(outcome(targets, kind="target_only"), max_gap_frames=2)
+    assert control_deaths([one]) == ControlDeaths(wells=("B02",), deaths=0.0, alive=2.0)
+
+
+def test_where_kills_cannot_be_told_from_spontaneous_deaths_wells_and_conditions_say_so():
+    blind = replace(MODEL, has_controls=False, nobody_share=(0.05, 0.9), h0_odds=((-3.0, 0.5), (0.0, 0.5)))
+    one = outcome(
+        [track(n) for n in range(1, 31)],
+        [death(n, n, 5) for n in range(1, 21)],
+        dict.fromkeys(range(1, 21), 0.1),
+    )
+    row = summarise_well([one], well="B02", condition="CAR-T", kind="sample", model=blind, control=None)
+    assert "effectors had no part in 5 to 90 % of the deaths" in row["reason"]
+    told = row_of([one])
+    assert told["kills_high"] - told["kills_low"] < 0.7 * (row["kills_high"] - row["kills_low"])
+    (condition,) = compare_conditions([row], untold=untold(blind))
+    assert "hardly told from spontaneous deaths" in condition["note"]

@@ -1,0 +1,115 @@
+"""How far the counts of a film may be off: what deaths really were, who did them, and which were missed.
+
+Knows probabilities of deaths and shares, and how many targets vanished. Knows nothing of tracks or tables.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import expit, logit
+
+from assay.lag_model import LagModel
+
+INTERVAL = 0.90
+DRAWS = 4000
+
+_VAGUE = 0.5  # counts by which a Poisson mean is known before it is looked at (Jeffreys)
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Vanished:
+    """Targets that were seen for long, were lost in mid-film and came back under no other name.
+
+    Cells are neither made nor lost by following them badly: where a track breaks, another begins. What ends
+    without a beginning burst, or was eaten; what dies unseen while its track is broken comes back dead.
+    """
+
+    lost: float  # long tracks of live targets that were lost away from the edge
+    returned: float  # long tracks of live targets that appeared away from the edge
+    late: float  # deaths expected in the last frames, where too little shows of them
+
+    @property
+    def missed(self) -> float:
+        """Expected deaths that were not called."""
+        return max(self.lost - self.returned, 0.0) + self.late
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counts:
+    """Draws of the true numbers of one well's film, (DRAWS,) each; spread over half a cell either way."""
+
+    kills: Floats
+    deaths: Floats
+
+
+def draw_counts(
+    rng: np.random.Generator,
+    probability: Floats,
+    caused: Floats,
+    *,
+    vanished: Vanished,
+    model: LagModel,
+    well: str,
+) -> Counts:
+    """Draw what may truly have happened in the film of one well.
+
+    Whether each death is one; whether effectors caused it, with the errors of the spontaneous hazard and of the
+    well's potency, which are common to all its deaths; how many targets that vanished had died, and of what.
+
+    Args:
+        rng: Source of chance.
+        probability: (deaths,) that each is a death.
+        caused: (deaths,) share that effectors have in it.
+        vanished: Of the well, all fields together.
+        model: The plate's lag model.
+        well: Its name.
+    """
+    tilt = _h0_error(rng, model) + _log_gamma(rng, model.potency_kills.get(well, model.kill_deaths))
+    by_effector = expit(logit(np.clip(caused, 1e-6, 1 - 1e-6))[None, :] + tilt[:, None])
+    shape = (DRAWS, len(probability))
+    real = rng.random(shape) < probability
+    killed = real & (rng.random(shape) < by_effector)
+    n_real, n_killed = real.sum(axis=1), killed.sum(axis=1)
+    missed = _draw_missed(rng, vanished)
+    killed_share = rng.beta(n_killed + _VAGUE, n_real - n_killed + _VAGUE)
+    missed_kills = rng.binomial(missed, killed_share)
+    smooth = rng.random(DRAWS) - 0.5  # a count is known to half a cell at best
+    return Counts(
+        kills=np.maximum(n_killed + missed_kills + smooth, 0.0),
+        deaths=np.maximum(n_real + missed + smooth, 0.0),
+    )
+
+
+def _draw_missed(rng: np.random.Generator, vanished: Vanished) -> NDArray[np.int64]:
+    """Deaths among what vanished: both counts are Poisson, and fewer than none cannot have."""
+    broken = min(vanished.lost, vanished.returned)
+    net = max(vanished.lost - vanished.returned, 0.0)
+    # tracks that break in one place and go on in another are counted twice or not at all
+    mistaken = rng.normal(0.0, np.sqrt(broken / 2 + _VAGUE), DRAWS)
+    mean = np.maximum(net + mistaken, 0.0) + vanished.late
+    return np.asarray(rng.poisson(mean), dtype=np.int64)
+
+
+def _h0_error(rng: np.random.Generator, model: LagModel) -> Floats:
+    """Draws of the error of the log odds that effectors did it, for want of knowing the spontaneous hazard."""
+    if not model.h0_odds:
+        return _log_gamma(rng, model.kill_deaths) - _log_gamma(rng, model.h0_deaths)
+    change, weight = np.array(model.h0_odds).T
+    middle = np.cumsum(weight) - weight / 2
+    drawn = np.interp(rng.random(DRAWS), middle, change)
+    return np.asarray(drawn)
+
+
+def _log_gamma(rng: np.random.Generator, counts: float) -> Floats:
+    """Draws of the log of a rate relative to its estimate, which rests on so many counts."""
+    return np.asarray(np.log(np.maximum(rng.gamma(counts, size=DRAWS), 1e-12) / counts))
+
+
+def central(draws: Floats, estimate: float) -> tuple[float, float]:
+    """The 90 % interval of the draws, widened where needed to hold the estimate."""
+    tail = (1 - INTERVAL) / 2
+    low, high = np.quantile(draws, [tail, 1 - tail])
+    return min(float(low), estimate), max(float(high), estimate)

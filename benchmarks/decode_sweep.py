@@ -32,6 +32,7 @@ VARIED: Mapping[CellRole, Mapping[str, Sequence[float]]] = {
         "min_heat": (0.15, 0.2, 0.25, 0.3, 0.4),
         "seed_radius_um": (1.3, 1.6, 2.6, 3.2),
         "capture_um": (3.0, 4.0, 6.5, 8.0),
+        "most_jump": (0.03, 0.06, 0.1),
         "min_area_um2": (8.0, 12.0, 20.0, 25.0),
     },
     "target": {
@@ -39,6 +40,7 @@ VARIED: Mapping[CellRole, Mapping[str, Sequence[float]]] = {
         "min_heat": (0.2, 0.25, 0.3, 0.35, 0.45, 0.5),
         "seed_radius_um": (2.0, 2.5, 4.0, 5.0),
         "capture_um": (5.0, 7.0, 12.0, 15.0),
+        "most_jump": (0.0, 0.06, 0.09, 0.15, 0.2),
         "min_area_um2": (8.0, 25.0, 40.0),
     },
 }

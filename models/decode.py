@@ -58,6 +58,7 @@ class DecodeSettings:
     min_heat: float = 0.35
     seed_radius_um: float = 2.0  # two centres are never nearer
     capture_um: float = 5.0  # a vote belongs to the nearest seed within this
+    most_jump: float = 0.0  # two seeds are one cell where the votes between them jump less (`decode_joins`)
     min_area_um2: float = 15.0
     vote_spread_um: float = 2.0  # rms miss of the votes that halves a cell's score
 
@@ -65,7 +66,7 @@ class DecodeSettings:
 SETTINGS: Mapping[CellRole, DecodeSettings] = {
     "effector": DecodeSettings(seed_radius_um=2.6, min_area_um2=12.0),
     # spread cells are large, and their ends are vague about the centre
-    "target": DecodeSettings(min_heat=0.45, seed_radius_um=4.5, capture_um=9.0),
+    "target": DecodeSettings(min_heat=0.45, seed_radius_um=4.5, capture_um=9.0, most_jump=0.12),
 }
 """Chosen on simulated films that no model was trained on and none is scored on (`benchmarks.decode_sweep`)."""
 
@@ -104,6 +105,8 @@ def decode(
         vote_scale=np.array(offset_unit_px, dtype=np.float32) * np.float32(VOTES_PER_PX),
         seed_radius=np.array([max(1, round(settings.seed_radius_um / size)) for size in pixel_um], np.int32),
         capture_rank=capture_ranks(pixel_um, settings.capture_um),
+        most_jump=settings.most_jump,
+        pixel_um=pixel_um,
         least_px=math.ceil(settings.min_area_um2 / (pixel_um[0] * pixel_um[1]) - 1e-9),
         owned=_bounds(owned, maps.shape[1:]),
     )

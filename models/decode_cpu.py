@@ -10,7 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from models.decode_loops import decode_flat
+from models.decode_joins import joined_owners
+from models.decode_loops import find_owners
+from models.decode_pieces import keep_cells, touching_owners
 from models.decode_rules import CHANCE_UNIT, SURE, Rules, chances
 from models.decode_sums import sum_cells
 
@@ -27,7 +29,7 @@ def decode_arrays(
     """
     flat, place = _memory(maps)
     other_flat, other_place = _memory(other_foreground[None])
-    found: tuple[Any, ...] = decode_flat(
+    found: tuple[Any, ...] = find_owners(
         flat,
         place,
         (int(maps.shape[1]), int(maps.shape[2])),
@@ -36,10 +38,11 @@ def decode_arrays(
         rules.vote_scale,
         rules.seed_radius,
         rules.capture_rank,
-        rules.least_px,
-        rules.owned,
     )
-    pieces, number, peaks, fore, votes, heats = found[1:]
+    labels, runs, owners, peaks, fore, votes, heats = found
+    pieces, pairs, borders, size = touching_owners(runs, owners, votes, len(peaks))
+    joined = joined_owners(peaks[:, :2], heats[peaks[:, 2]], pairs, borders, size, rules)
+    number = keep_cells(pieces, joined, peaks, rules.least_px, rules.owned, labels)
     seeds, heat, sums = sum_cells(
         pieces,
         number,
@@ -52,7 +55,7 @@ def decode_arrays(
         chances(),
         round(SURE * CHANCE_UNIT),
     )
-    return found[0], seeds, heat, sums, len(fore)
+    return labels, seeds, heat, sums, len(fore)
 
 
 def _memory(maps: Tensor) -> tuple[NDArray[np.float32], NDArray[np.int64]]:

@@ -1,4 +1,4 @@
-"""The compiled loops of `decode_cpu`: over the rows of maps, then over runs of foreground only.
+"""The compiled loops of `decode_cpu` over the rows of maps: foreground, seeds, and the hop to them.
 
 Nothing but numbers and arrays of them. One file, as a changed one is compiled anew.
 """
@@ -25,7 +25,7 @@ HALF_PX = VOTES_PER_PX // 2
 
 
 @compiled
-def decode_flat(
+def find_owners(
     flat: Floats,
     place: Longs,
     shape: tuple[int, int],
@@ -34,10 +34,8 @@ def decode_flat(
     vote_scale: Floats,
     seed_radius: Ints,
     capture_rank: Ints,
-    least_px: int,
-    owned: Ints,
 ) -> Any:
-    """Find the cells: labels, and what `decode_sums` needs to tell more of them.
+    """Find the foreground, the seeds in it and whose each of its pixels is; labels are zeros still.
 
     Maps come as the memory that holds them and their place in it: the first value and the steps to the next
     map, row and column. So one compiled function takes all layouts.
@@ -46,11 +44,7 @@ def decode_flat(
     runs, fore, votes, peaks, heats = _foreground(flat, place, labels, smooth, thresholds, vote_scale)
     seeds = _seeds(labels, peaks, heats, seed_radius)
     _catch(labels, peaks, seeds, capture_rank)
-    owners = _owners(votes, labels)
-    pieces = _pieces(runs, owners)
-    number = _kept(pieces, seeds, least_px, owned)
-    _paint(labels, pieces, number)
-    return labels, pieces, number, seeds, fore, votes, heats
+    return labels, runs, _owners(votes, labels), seeds, fore, votes, heats
 
 
 @part
@@ -304,88 +298,3 @@ def _owners(votes: Ints, catchment: Ints) -> Ints:
         owners[k] = catchment[(y + HALF_PX) // VOTES_PER_PX, (x + HALF_PX) // VOTES_PER_PX] if voted else 0
     catchment[:] = 0
     return owners
-
-
-@part
-def _pieces(runs: Ints, owners: Ints) -> Ints:
-    """Runs of one owner: row, start, stop, number of the first pixel, owner, and the first run of its piece."""
-    pieces = np.empty((len(runs) + 256, 6), dtype=np.int32)
-    n, above, row_start = 0, 0, 0
-    last_row = -2
-    for r in range(len(runs)):
-        y, start, stop, first = runs[r, 0], runs[r, 1], runs[r, 2], runs[r, 3]
-        if y != last_row:
-            above = row_start if y == last_row + 1 else n
-            above_stop = n
-            row_start, last_row = n, y
-        x = start
-        while x < stop:
-            owner = owners[first + x - start]
-            end = x + 1
-            while end < stop and owners[first + end - start] == owner:
-                end += 1
-            if n == len(pieces):
-                pieces = _longer(pieces)
-            pieces[n, 0], pieces[n, 1], pieces[n, 2] = y, x, end
-            pieces[n, 3], pieces[n, 4], pieces[n, 5] = first + x - start, owner, n
-            if owner:
-                while above < above_stop and pieces[above, 2] < x:
-                    above += 1
-                k = above
-                while k < above_stop and pieces[k, 1] <= end:
-                    if pieces[k, 4] == owner:
-                        _join(pieces, k, n)
-                    k += 1
-            n += 1
-            x = end
-    for k in range(n):
-        pieces[k, 5] = pieces[pieces[k, 5], 5]
-    return pieces[:n]
-
-
-@part
-def _join(pieces: Ints, one: int, other: int) -> None:
-    """Make two runs one piece, which is named after its first run."""
-    while pieces[one, 5] != one:
-        pieces[one, 5] = pieces[pieces[one, 5], 5]
-        one = pieces[one, 5]
-    while pieces[other, 5] != other:
-        other = pieces[other, 5]
-    if one < other:
-        pieces[other, 5] = one
-    else:
-        pieces[one, 5] = other
-
-
-@part
-def _kept(pieces: Ints, seeds: Ints, least_px: int, owned: Ints) -> Ints:
-    """Label of each owner, 0 where its cell is not kept; takes the owner off all but its largest piece."""
-    size = np.zeros(len(pieces), dtype=np.int64)
-    for k in range(len(pieces)):
-        size[pieces[k, 5]] += pieces[k, 2] - pieces[k, 1]
-    best = np.full(len(seeds) + 1, -1, dtype=np.int64)
-    for k in range(len(pieces)):
-        owner = pieces[k, 4]
-        if owner and pieces[k, 5] == k and (best[owner] < 0 or size[k] > size[best[owner]]):
-            best[owner] = k
-    number = np.zeros(len(seeds) + 1, dtype=np.int32)
-    n = 0
-    for owner in range(1, len(seeds) + 1):
-        y, x = seeds[owner - 1, 0], seeds[owner - 1, 1]
-        inside = owned[0] <= y < owned[1] and owned[2] <= x < owned[3]
-        if inside and best[owner] >= 0 and size[best[owner]] >= least_px:
-            n += 1
-            number[owner] = n
-    for k in range(len(pieces)):
-        if pieces[k, 5] != best[pieces[k, 4]]:
-            pieces[k, 4] = 0
-    return number
-
-
-@part
-def _paint(labels: Ints, pieces: Ints, number: Ints) -> None:
-    for k in range(len(pieces)):
-        y, start, stop = pieces[k, 0], pieces[k, 1], pieces[k, 2]
-        cell = number[pieces[k, 4]]
-        for x in range(start, stop):
-            labels[y, x] = cell

@@ -26,6 +26,8 @@ class Rules:
     vote_scale: NDArray[np.float32]  # from offsets as the network speaks to `VOTES_PER_PX`, y and x
     seed_radius: NDArray[np.int32]  # half the window of a seed, y and x
     capture_rank: NDArray[np.int32]  # (|dy|, |dx|) -> rank of the step by its length, -1 beyond the capture
+    most_jump: float  # of votes between two seeds of one cell, see `decode_joins`
+    pixel_um: tuple[float, float]
     least_px: int
     owned: NDArray[np.int32]  # first and stop row, first and stop column of the seeds that are kept
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from models.decode_joins import joined_owners
 from models.decode_rules import (
     CHANCE_UNIT,
     LARGEST_VOTE,
@@ -44,7 +45,7 @@ def decode_tensors(
     seeds = _seeds(maps[HEAT], inside, rules)
     pixels = inside.flatten().nonzero()[:, 0]  # flat places of the foreground, in row order
     votes = _votes(maps, pixels, rules)
-    owner = _owners(votes, seeds, shape, rules)
+    owner = _joined(_owners(votes, seeds, shape, rules), votes, pixels, seeds, maps[HEAT], shape, rules)
     piece = _pieces(owner, pixels, shape)
     cell, kept = _cells(
         owner, piece, seeds, rules
@@ -121,6 +122,43 @@ def _owners(votes: Tensor, seeds: Tensor, shape: tuple[int, int], rules: Rules) 
     return torch.where((votes >= 0).all(dim=1), owner, 0)
 
 
+def _joined(
+    owner: Tensor,
+    votes: Tensor,
+    pixels: Tensor,
+    seeds: Tensor,
+    heat: Tensor,
+    shape: tuple[int, int],
+    rules: Rules,
+) -> Tensor:
+    """Give the pixels of seeds that lie in one cell to the warmest of them."""
+    if rules.most_jump <= 0:
+        return owner
+    place = _places(pixels, shape)
+    keys, sums = [], []
+    for step in (1, shape[1] + 2):  # to the right, and below
+        here, there = _neighbours(pixels, place, step, shape)
+        border = (owner[here] > 0) & (owner[there] > 0) & (owner[here] != owner[there])
+        here, there = here[border], there[border]
+        low, high = torch.minimum(owner[here], owner[there]), torch.maximum(owner[here], owner[there])
+        keys.append(low * (len(seeds) + 1) + high)
+        one = torch.ones_like(here)
+        sides = (one, 0 * one) if step == 1 else (0 * one, one)
+        sums.append(torch.cat([(votes[here] - votes[there]).abs(), torch.stack(sides, 1)], dim=1))
+    pairs, which = torch.unique(torch.cat(keys), return_inverse=True)
+    borders = torch.zeros((len(pairs), 4), dtype=torch.int64, device=owner.device)
+    borders.index_add_(0, which, torch.cat(sums))
+    size = torch.zeros(len(seeds) + 1, dtype=torch.int64, device=owner.device)
+    size.index_add_(0, owner, torch.ones_like(owner))
+    pair = torch.stack([pairs // (len(seeds) + 1), pairs % (len(seeds) + 1)], dim=1)
+    warm = heat[seeds[:, 0], seeds[:, 1]]
+    places, heats, pair_of, sums_of, sizes = (
+        tensor.cpu().numpy() for tensor in (seeds.to(torch.int32), warm, pair, borders, size)
+    )
+    joined = joined_owners(places, heats, pair_of, sums_of, sizes, rules)
+    return torch.from_numpy(joined).to(owner.device).long()[owner]
+
+
 def _pieces(owner: Tensor, pixels: Tensor, shape: tuple[int, int]) -> Tensor:
     """First pixel, by its place in `pixels`, of each pixel's piece: neighbours (of 8) with one owner.
 
@@ -145,17 +183,30 @@ def _pieces(owner: Tensor, pixels: Tensor, shape: tuple[int, int]) -> Tensor:
 
 def _edges(owner: Tensor, pixels: Tensor, shape: tuple[int, int]) -> Tensor:
     """(2, n) pairs of neighbouring pixels of one owner, by their places in `pixels`."""
-    height, width = shape
-    place = torch.full(((height + 1) * (width + 2),), -1, dtype=torch.int64, device=pixels.device)
-    at = pixels // width * (width + 2) + pixels % width + 1  # with a margin left, right and below
-    place[at] = torch.arange(len(pixels), device=pixels.device)
+    width = shape[1]
+    place = _places(pixels, shape)
     found = []
     for step in (1, width + 1, width + 2, width + 3):
-        there = place[at + step]
-        joined = ((there >= 0) & (owner > 0)).nonzero()[:, 0]
-        joined = joined[owner[joined] == owner[there[joined]]]
-        found.append(torch.stack([joined, there[joined]]))
+        here, there = _neighbours(pixels, place, step, shape)
+        same = (owner[here] > 0) & (owner[here] == owner[there])
+        found.append(torch.stack([here[same], there[same]]))
     return torch.cat(found, dim=1)
+
+
+def _places(pixels: Tensor, shape: tuple[int, int]) -> Tensor:
+    """The frame with a margin left, right and below, flat: places in `pixels`, -1 where there is none."""
+    place = torch.full(((shape[0] + 1) * (shape[1] + 2),), -1, dtype=torch.int64, device=pixels.device)
+    place[pixels // shape[1] * (shape[1] + 2) + pixels % shape[1] + 1] = torch.arange(
+        len(pixels), device=pixels.device
+    )
+    return place
+
+
+def _neighbours(pixels: Tensor, place: Tensor, step: int, shape: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    """Pixels that have one `step` further in the frame with a margin, and that one; by place in `pixels`."""
+    there = place[pixels // shape[1] * (shape[1] + 2) + pixels % shape[1] + 1 + step]
+    here = (there >= 0).nonzero()[:, 0]
+    return here, there[here]
 
 
 def _cells(owner: Tensor, piece: Tensor, seeds: Tensor, rules: Rules) -> tuple[Tensor, Tensor]:

@@ -243,7 +243,10 @@ the cell's centre in units of {OFFSET_UNIT_PX:g} pixels. The network sees {HALO_
 2. Seeds: pixels of foreground above `min_foreground` whose heat is at least `min_heat` and the highest within
    `seed_radius_um`.
 3. Each foreground pixel hops once by its offset, and belongs to the nearest seed within `capture_um` of where it lands.
-4. Of each cell the largest connected piece (8 neighbours) is kept, if it has `min_area_um2`.
+4. Two seeds with a common border are one cell, that of the warmer, where (mean jump of the landing places over the border /
+   distance of the seeds) / (length of the border / square root of the smaller area) is below `most_jump`; distances are
+   |dy| + |dx|.
+5. Of each cell the largest connected piece (8 neighbours) is kept, if it has `min_area_um2`.
 
 The two roles may overlap: an effector on top of a target covers it. A role without any channel that shows it has no
 cells. Settings, lengths in um:

@@ -41,7 +41,7 @@ from models.second_look import is_worth_it, mean_of_two_looks
 from models.tiling import padded_length
 from models.windowed import WindowedNetwork, is_out_of_memory, out_of_memory
 
-DECODE_VERSION = "3"  # raise it when labels change though the weights do not
+DECODE_VERSION = "4"  # raise it when labels change though the weights do not
 SAME_SCALE = 0.03  # pixel sizes this near the model's own are left as they are
 _LOOKED_AT_UM = 500.0  # a side of the part that is looked at for swapped channels
 LARGEST_PX = 8192 * 8192  # of a frame, on its own grid and on the network's

@@ -211,3 +211,39 @@ def test_the_layout_of_the_maps_in_memory_changes_nothing(layout):
     found = cells_of(maps, smooth=True)
     assert np.array_equal(found.labels, expected.labels)
     assert np.array_equal(found.features.foreground, expected.features.foreground)
+
+
+def two_peaks(jump_px):
+    """A block of 20 x 24 pixels with peaks of heat at columns 6 and 17; votes jump once, halfway, by `jump_px`."""
+    maps = torch.full((4, 30, 34), -20.0)
+    maps[FOREGROUND, 5:25, 5:29] = 20.0
+    maps[HEAT, 15, 11], maps[HEAT, 15, 22] = 2.0, 3.0
+    columns = torch.arange(5, 29)
+    drift = (11 - jump_px) / 2
+    landing = torch.where(columns < 17, (11 + (columns - 11).clamp(0, 5) / 5 * drift), 22 - drift)
+    landing = torch.where(columns > 17, 22 - (22 - columns).clamp(0, 5) / 5 * drift, landing)
+    maps[OFFSET_X, 5:25, 5:29] = (landing - columns) / OFFSET_UNIT_PX
+    maps[OFFSET_Y, 5:25, 5:29] = ((15 - torch.arange(5, 25)) / OFFSET_UNIT_PX)[:, None]
+    return maps
+
+
+def test_two_peaks_are_one_cell_where_the_votes_hardly_jump():
+    # 20 pixels of border, 12 x 20 pixels on either side, seeds 11 apart: (1 / 11) / (20 / sqrt(240)) is 0.0704
+    settings = DecodeSettings(min_area_um2=2.0, capture_um=8.0, most_jump=0.071)
+    joined = cells_of(two_peaks(1.0), settings=settings)
+    assert joined.features.area_um2.tolist() == [480]
+    assert joined.features.seed_x.tolist() == [22]  # the warmer one
+    apart = DecodeSettings(min_area_um2=2.0, capture_um=8.0, most_jump=0.070)
+    assert cells_of(two_peaks(1.0), settings=apart).features.area_um2.tolist() == [240, 240]
+
+
+def test_two_peaks_are_two_cells_where_the_votes_jump_from_one_to_the_other():
+    settings = DecodeSettings(min_area_um2=2.0, capture_um=8.0, most_jump=0.5)
+    # (11 / 11) / (20 / sqrt(240)) is 0.77
+    assert cells_of(two_peaks(11.0), settings=settings).features.area_um2.tolist() == [240, 240]
+
+
+def test_whether_two_peaks_are_one_cell_does_not_hang_on_the_size_of_a_pixel():
+    for pixel_um, joins in (((1.0, 1.0), 1), ((0.5, 0.5), 1), ((2.0, 2.0), 1)):
+        settings = DecodeSettings(min_area_um2=1.0, seed_radius_um=1.0, capture_um=16.0, most_jump=0.071)
+        assert cells_of(two_peaks(1.0), pixel_um=pixel_um, settings=settings).labels.max() == joins

@@ -6,26 +6,26 @@ begin and end, nor of divisions; `tracks.py` reads those from the links. State i
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
-from scipy.sparse.csgraph import min_weight_full_bipartite_matching
-from scipy.spatial import cKDTree
 
-from assay.marginals import pair_probabilities
-from assay.motion import LinkModel, first_model, fit_model, looks_log_odds, mode_weights, motion_log_density
+from assay.link_loops import best_pairs, looks_ahead, pair_confidence, pair_odds, pairs_in_reach
+from assay.looks import LooksModel, better_of, first_looks, fit_looks
+from assay.motion import LinkModel, first_model, fit_model, mode_weights
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 END_PROBABILITY = 0.05  # that an open track has no detection in the next frame
 MISS_PROBABILITY = 0.03  # for each further frame in which the cell was not detected
-NEWEST_WEIGHT = 0.35  # of the newest detection in a track's own looks
 VELOCITY_WEIGHT = 0.7  # of the newest step in a track's velocity
 NEW_SHARES = (5e-4, 0.01)  # what the share of new detections away from the edge may be
+LOOKS_LIMITS = (-8.0, 12.0)  # what looks may say against and for a link
 FITS = 2  # times the model is measured from links
+LOOKS_BACK = 1  # times all is linked again with what each cell does afterwards
+SURE = 0.9  # links to learn looks from
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +36,7 @@ class Detections:
     yx_um: Floats  # (N, 2), stage drift taken off
     features: Floats  # (N, F), logarithms, each frame's median taken off
     near_edge: NDArray[np.bool_]  # so near the image's edge that a new cell is no surprise
+    twins: tuple[tuple[int, int], ...] = ()  # columns of features that measure the same in two ways
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,9 +50,10 @@ class Reach:
     slack_um: float
     most_frames: int
 
-    def after(self, frames: int) -> float:
+    def after(self, frames: Ints) -> Floats:
         """The reach over that many frames, in um."""
-        return self.slack_um + self.um_per_frame * min(frames, self.most_frames)
+        reach: Floats = self.slack_um + self.um_per_frame * np.minimum(frames, self.most_frames)
+        return reach
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +65,71 @@ class Links:
     step_um: Floats  # (N, 2)
     velocity_um: Floats  # (N, 2) per frame, before the step; nan where the track had a single detection
     change: Floats  # (N, F) of looks
+    weight: Floats  # (N, F) detections that the looks before were worth
     confidence: Floats  # probability that the link is right; nan where there is none
+
+    @classmethod
+    def none(cls, n: int, n_features: int) -> "Links":
+        """No detection follows another."""
+        return cls(
+            previous=np.full(n, -1, dtype=np.int64),
+            frames=np.zeros(n, dtype=np.int64),
+            step_um=np.zeros((n, 2)),
+            velocity_um=np.full((n, 2), np.nan),
+            change=np.zeros((n, n_features)),
+            weight=np.ones((n, n_features)),
+            confidence=np.full(n, np.nan),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Knowledge:
+    """All that the linker believes of this film's cells."""
+
+    motion: LinkModel
+    looks: LooksModel
+    reach: Reach
+    max_gap_frames: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """One frame's detections, with what is known of what each does afterwards (nothing: trust 0)."""
+
+    frame: int
+    first_row: int
+    yx_um: Floats
+    features: Floats
+    near_edge: NDArray[np.bool_]
+    after: Floats  # (n, 4) step y, x, trust in it, unused
+    looks: Floats  # (n, F) averages of the detection and what follows
+    weight: Floats  # (n, F)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenTracks:
+    """The tracks that may still go on: the linker's whole state, one row each, ordered by last detection."""
+
+    row: Ints  # last detection
+    frame: Ints
+    missed: Ints  # usable frames since
+    yx_um: Floats
+    motion: Floats  # (n, 4) velocity y, x in um per frame, trust in it, probability of moving
+    looks: Floats  # (n, F)
+    weight: Floats  # (n, F) detections that the looks are worth
+
+    @classmethod
+    def none(cls, n_features: int) -> "OpenTracks":
+        """Before the first frame."""
+        return cls(
+            row=np.zeros(0, np.int64),
+            frame=np.zeros(0, np.int64),
+            missed=np.zeros(0, np.int64),
+            yx_um=np.zeros((0, 2)),
+            motion=np.zeros((0, 4)),
+            looks=np.zeros((0, n_features)),
+            weight=np.ones((0, n_features)),
+        )
 
 
 def link_film(
@@ -75,24 +141,49 @@ def link_film(
     area_um2: float,
     smallest_um: float,
 ) -> Links:
-    """Link a film, measure the model from the links, and link again with it."""
+    """Link a film, measure motion and looks from the links, link again, and again knowing what comes after."""
     per_um2 = max(len(detections.frame), 1) / max(len(frames), 1) / area_um2
-    model = first_model(
-        detections.features, per_um2=per_um2, um_per_frame=reach.um_per_frame, slack_um=reach.slack_um
+    half = np.ones(detections.features.shape[1])
+    half[[column for pair in detections.twins for column in pair]] = 0.5
+    known = Knowledge(
+        motion=first_model(per_um2=per_um2, um_per_frame=reach.um_per_frame, slack_um=reach.slack_um),
+        looks=first_looks(detections.frame, detections.features, half),
+        reach=reach,
+        max_gap_frames=max_gap_frames,
     )
+    links = link_detections(detections, frames=frames, known=known)
     for _ in range(FITS):
-        links = link_detections(
-            detections, frames=frames, reach=reach, max_gap_frames=max_gap_frames, model=model
-        )
-        rows = (links.previous >= 0) & (links.frames == 1)
-        model = fit_model(
-            replace(model, new_per_um2=per_um2 * _new_share(detections, links)),
-            step=links.step_um[rows],
-            velocity=links.velocity_um[rows],
-            change=links.change[rows],
-            smallest_um=smallest_um,
-        )
-    return link_detections(detections, frames=frames, reach=reach, max_gap_frames=max_gap_frames, model=model)
+        known = _learned(known, detections, links, per_um2=per_um2, smallest_um=smallest_um)
+        links = link_detections(detections, frames=frames, known=known)
+    for _ in range(LOOKS_BACK):
+        links = link_detections(detections, frames=frames, known=known, before=links)
+    return links
+
+
+def _learned(
+    known: Knowledge, detections: Detections, links: Links, *, per_um2: float, smallest_um: float
+) -> Knowledge:
+    rows = (links.previous >= 0) & (links.frames == 1)
+    motion = fit_model(
+        replace(known.motion, new_per_um2=per_um2 * _new_share(detections, links)),
+        step=links.step_um[rows],
+        velocity=links.velocity_um[rows],
+        smallest_um=smallest_um,
+    )
+    sure = rows & (links.confidence >= SURE)
+    looks = fit_looks(
+        known.looks,
+        features=detections.features,
+        previous=links.previous,
+        frames=links.frames,
+        change=links.change,
+        weight=links.weight,
+        sure=sure,
+    )
+    if sure.any():
+        use = better_of(looks, links.change[sure], links.weight[sure], detections.twins)
+        looks = replace(looks, use=use)
+    return replace(known, motion=motion, looks=looks)
 
 
 def _new_share(detections: Detections, links: Links) -> float:
@@ -103,178 +194,152 @@ def _new_share(detections: Detections, links: Links) -> float:
 
 
 def link_detections(
-    detections: Detections, *, frames: Sequence[int], reach: Reach, max_gap_frames: int, model: LinkModel
+    detections: Detections, *, frames: Sequence[int], known: Knowledge, before: Links | None = None
 ) -> Links:
     """Follow cells through `frames`, which are the usable ones in order.
 
     Each frame's detections are given to the open tracks so that the sum of log odds (same cell against a
     lost one and a new one) is largest. A track stays open over `max_gap_frames` usable frames.
+
+    Args:
+        detections: Of the whole film.
+        frames: The usable ones, in order.
+        known: How these cells move and look.
+        before: Links of an earlier pass: what each cell did afterwards then counts as well.
     """
     n, n_features = detections.features.shape
-    links = Links(
-        previous=np.full(n, -1, dtype=np.int64),
-        frames=np.zeros(n, dtype=np.int64),
-        step_um=np.zeros((n, 2)),
-        velocity_um=np.full((n, 2), np.nan),
-        change=np.zeros((n, n_features)),
-        confidence=np.full(n, np.nan),
-    )
-    bounds = np.searchsorted(detections.frame, np.asarray([*frames, np.iinfo(np.int64).max]))
+    links = Links.none(n, n_features)
+    after, looks, weight = np.zeros((n, 4)), detections.features, np.ones((n, n_features))
+    if before is not None:
+        after, looks, weight = _ahead(detections, before, known)
+    firsts = np.searchsorted(detections.frame, np.asarray(frames))
     ends = np.searchsorted(detections.frame, np.asarray(frames), side="right")
-    tracks = _OpenTracks.none(n_features)
-    for start, end, frame in zip(bounds[:-1].tolist(), ends.tolist(), frames, strict=True):
-        rows = np.arange(start, end)
-        track, row, confidence = _assign(tracks, rows, frame, detections=detections, reach=reach, model=model)
-        _note(links, tracks, track, row, detections, frame)
-        links.confidence[row] = confidence
-        tracks = tracks.after(
-            track, row, rows, detections=detections, frame=frame, model=model, max_gap_frames=max_gap_frames
+    tracks = OpenTracks.none(n_features)
+    for start, end, frame in zip(firsts.tolist(), ends.tolist(), frames, strict=True):
+        seen = Seen(
+            frame=frame,
+            first_row=start,
+            yx_um=detections.yx_um[start:end],
+            features=detections.features[start:end],
+            near_edge=detections.near_edge[start:end],
+            after=after[start:end],
+            looks=looks[start:end],
+            weight=weight[start:end],
         )
+        tracks = step(tracks, seen, known=known, links=links)
     return links
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _OpenTracks:
-    """The tracks that may still go on."""
-
-    row: Ints  # last detection
-    frame: Ints
-    missed: Ints  # usable frames since
-    yx_um: Floats
-    velocity_um: Floats  # per frame; nan after a single detection
-    moving: Floats  # probability
-    looks: Floats
-
-    @classmethod
-    def none(cls, n_features: int) -> "_OpenTracks":
-        return cls(
-            row=np.zeros(0, np.int64),
-            frame=np.zeros(0, np.int64),
-            missed=np.zeros(0, np.int64),
-            yx_um=np.zeros((0, 2)),
-            velocity_um=np.zeros((0, 2)),
-            moving=np.zeros(0),
-            looks=np.zeros((0, n_features)),
-        )
-
-    def after(
-        self,
-        track: Ints,
-        row: Ints,
-        rows: Ints,
-        *,
-        detections: Detections,
-        frame: int,
-        model: LinkModel,
-        max_gap_frames: int,
-    ) -> "_OpenTracks":
-        """The open tracks once `frame` was linked: gone on, missed, or begun; ordered by last detection."""
-        missed = np.ones(len(self.row), dtype=np.bool_)
-        missed[track] = False
-        waiting = np.flatnonzero(missed & (self.missed < max_gap_frames))
-        new = np.setdiff1d(rows, row)
-        step = (detections.yx_um[row] - self.yx_um[track]) / (frame - self.frame[track])[:, None]
-        before = self.velocity_um[track]
-        velocity = np.where(
-            np.isfinite(before), VELOCITY_WEIGHT * step + (1 - VELOCITY_WEIGHT) * before, step
-        )
-        still, moving, _ = mode_weights(model, step, before, share=self.moving[track])
-        looks = self.looks[track] + NEWEST_WEIGHT * (detections.features[row] - self.looks[track])
-        joined = _OpenTracks(
-            row=np.concatenate([row, self.row[waiting], new]),
-            frame=np.concatenate([np.full(len(row), frame), self.frame[waiting], np.full(len(new), frame)]),
-            missed=np.concatenate([np.zeros_like(row), self.missed[waiting] + 1, np.zeros_like(new)]),
-            yx_um=np.concatenate([detections.yx_um[row], self.yx_um[waiting], detections.yx_um[new]]),
-            velocity_um=np.concatenate([velocity, self.velocity_um[waiting], np.full((len(new), 2), np.nan)]),
-            moving=np.concatenate(
-                [
-                    moving / np.maximum(still + moving, 1e-12),
-                    self.moving[waiting],
-                    np.full(len(new), model.moving_share),
-                ]
-            ),
-            looks=np.concatenate([looks, self.looks[waiting], detections.features[new]]),
-        )
-        order = np.argsort(joined.row, kind="stable")
-        return _OpenTracks(**{name: getattr(joined, name)[order] for name in _OpenTracks.__slots__})
+def _ahead(detections: Detections, before: Links, known: Knowledge) -> tuple[Floats, Floats, Floats]:
+    following = np.full(len(before.previous), -1, dtype=np.int64)
+    rows = np.flatnonzero(before.previous >= 0)
+    following[before.previous[rows]] = rows
+    after, looks, weight = looks_ahead(
+        detections.yx_um,
+        detections.frame,
+        detections.features,
+        following,
+        before.confidence,
+        known.looks.gain,
+    )
+    return after, looks, weight
 
 
-def _note(
-    links: Links, tracks: _OpenTracks, track: Ints, row: Ints, detections: Detections, frame: int
-) -> None:
+def step(tracks: OpenTracks, seen: Seen, *, known: Knowledge, links: Links) -> OpenTracks:
+    """Link one frame: writes its rows of `links`, returns the open tracks afterwards."""
+    track, found, confidence = _assign(tracks, seen, known)
+    row = seen.first_row + found
     links.previous[row] = tracks.row[track]
-    links.frames[row] = frame - tracks.frame[track]
-    links.step_um[row] = detections.yx_um[row] - tracks.yx_um[track]
-    links.velocity_um[row] = tracks.velocity_um[track]
-    links.change[row] = detections.features[row] - tracks.looks[track]
+    links.frames[row] = seen.frame - tracks.frame[track]
+    links.step_um[row] = seen.yx_um[found] - tracks.yx_um[track]
+    links.velocity_um[row] = np.where(tracks.motion[track, 2:3] > 0, tracks.motion[track, :2], np.nan)
+    links.change[row] = seen.features[found] - tracks.looks[track]
+    links.weight[row] = tracks.weight[track]
+    links.confidence[row] = confidence
+    return _after(tracks, seen, track, found, confidence, known)
 
 
-def _assign(
-    tracks: _OpenTracks,
-    rows: Ints,
-    frame: int,
-    *,
-    detections: Detections,
-    reach: Reach,
-    model: LinkModel,
-) -> tuple[Ints, Ints, Floats]:
-    """Open tracks, the detections (row numbers) that go on with them, and how probable that is."""
-    track, found = _within_reach(tracks, detections.yx_um[rows], frame, reach)
-    if len(track) == 0:
-        return track, rows[found], np.zeros(0)
-    row = rows[found]
-    odds = motion_log_density(
-        model,
-        step=detections.yx_um[row] - tracks.yx_um[track],
-        velocity=tracks.velocity_um[track],
-        frames=frame - tracks.frame[track],
-        moving=tracks.moving[track],
+def _assign(tracks: OpenTracks, seen: Seen, known: Knowledge) -> tuple[Ints, Ints, Floats]:
+    """Open tracks, the detections that go on with them, and how probable that is."""
+    waited = seen.frame - tracks.frame
+    start, found = pairs_in_reach(tracks.yx_um, known.reach.after(waited), seen.yx_um)
+    new = math.log(known.motion.new_per_um2) + np.where(seen.near_edge, math.log(5.0), 0.0)
+    odds = pair_odds(
+        start,
+        found,
+        tracks.yx_um,
+        tracks.motion,
+        tracks.looks,
+        tracks.weight,
+        waited.astype(np.float64),
+        (math.log(END_PROBABILITY) - tracks.missed * math.log(MISS_PROBABILITY)).astype(np.float64),
+        seen.yx_um,
+        seen.after,
+        seen.looks,
+        seen.weight,
+        new,
+        known.motion.table(),
+        known.looks.table(),
+        np.array(LOOKS_LIMITS),
     )
-    odds += looks_log_odds(model, detections.features[row] - tracks.looks[track])
-    odds -= math.log(model.new_per_um2) + np.where(detections.near_edge[row], math.log(5.0), 0.0)
-    odds += tracks.missed[track] * math.log(MISS_PROBABILITY) - math.log(END_PROBABILITY)
-    worth = np.flatnonzero(odds > 0)
-    chosen = _best_matching(
-        track[worth], found[worth], np.round(odds[worth], 6), n_tracks=len(tracks.row), n_rows=len(rows)
-    )
-    probability = pair_probabilities(track, found, odds, n_first=len(tracks.row), n_second=len(rows))
-    taken = worth[chosen]
-    return track[taken], row[taken], probability[taken]
+    taken = best_pairs(start, found, odds, len(seen.yx_um))
+    confidence = pair_confidence(start, found, odds, taken, len(seen.yx_um))
+    track = np.flatnonzero(taken >= 0)
+    return track, found[taken[track]], confidence[track]
 
 
-def _within_reach(tracks: _OpenTracks, yx_um: Floats, frame: int, reach: Reach) -> tuple[Ints, Ints]:
-    """Pairs of open track and detection, ordered."""
-    pairs = []
-    if len(yx_um):
-        tree = cKDTree(yx_um)
-        for waited in np.unique(frame - tracks.frame).tolist():
-            group = np.flatnonzero(frame - tracks.frame == waited)
-            near = cKDTree(tracks.yx_um[group]).sparse_distance_matrix(
-                tree, reach.after(waited), output_type="ndarray"
-            )
-            pairs.append(np.stack([group[near["i"]], near["j"]], 1))
-    if not pairs:
-        return np.zeros(0, np.int64), np.zeros(0, np.int64)
-    track, found = np.concatenate(pairs).astype(np.int64).T
-    order = np.lexsort((found, track))
-    return track[order], found[order]
+def _after(
+    tracks: OpenTracks, seen: Seen, track: Ints, found: Ints, confidence: Floats, known: Knowledge
+) -> OpenTracks:
+    """The open tracks once a frame was linked: gone on, missed, or begun; ordered by last detection.
 
-
-def _best_matching(track: Ints, found: Ints, odds: Floats, *, n_tracks: int, n_rows: int) -> Ints:
-    """Which pairs to take so that each side is used once and the sum of odds is largest.
-
-    Every track also has a column of its own, worth nothing, for the case that it finds no detection.
+    What was known of a track counts no more than the link to it is sure.
     """
-    if len(track) == 0:
-        return np.zeros(0, np.int64)
-    top = float(odds.max()) + 1.0  # the solver minimises, and takes no zeros
-    used, place = np.unique(track, return_inverse=True)
-    weights = np.concatenate([top - odds, np.full(len(used), top)])
-    lines = np.concatenate([place, np.arange(len(used))])
-    columns = np.concatenate([found, n_rows + np.arange(len(used))])
-    matrix = csr_array((weights, (lines, columns)), shape=(len(used), n_rows + len(used)))
-    line, column = min_weight_full_bipartite_matching(matrix)
-    taken = np.full(len(used), -1, dtype=np.int64)
-    taken[line] = column
-    chosen: Ints = np.flatnonzero(taken[place] == found)
-    return chosen
+    lost = np.ones(len(tracks.row), dtype=np.bool_)
+    lost[track] = False
+    waiting = np.flatnonzero(lost & (tracks.missed < known.max_gap_frames))
+    unlinked = np.ones(len(seen.yx_um), dtype=np.bool_)
+    unlinked[found] = False
+    new = np.flatnonzero(unlinked)
+    looks, weight = _blended(tracks, seen, track, found, confidence, known)
+    begun = np.zeros((len(new), 4))
+    begun[:, 3] = known.motion.moving_share
+    joined = OpenTracks(
+        row=np.concatenate([seen.first_row + found, tracks.row[waiting], seen.first_row + new]),
+        frame=np.concatenate(
+            [np.full(len(found), seen.frame), tracks.frame[waiting], np.full(len(new), seen.frame)]
+        ),
+        missed=np.concatenate([np.zeros_like(found), tracks.missed[waiting] + 1, np.zeros_like(new)]),
+        yx_um=np.concatenate([seen.yx_um[found], tracks.yx_um[waiting], seen.yx_um[new]]),
+        motion=np.concatenate(
+            [_moved(tracks, seen, track, found, confidence, known), tracks.motion[waiting], begun]
+        ),
+        looks=np.concatenate([looks, tracks.looks[waiting], seen.features[new]]),
+        weight=np.concatenate([weight, tracks.weight[waiting], np.ones((len(new), looks.shape[1]))]),
+    )
+    order = np.argsort(joined.row, kind="stable")
+    return OpenTracks(**{entry.name: getattr(joined, entry.name)[order] for entry in fields(joined)})
+
+
+def _moved(
+    tracks: OpenTracks, seen: Seen, track: Ints, found: Ints, confidence: Floats, known: Knowledge
+) -> Floats:
+    """Velocity, trust in it and probability of moving, after a step."""
+    before = tracks.motion[track]
+    way = (seen.yx_um[found] - tracks.yx_um[track]) / (seen.frame - tracks.frame[track])[:, None]
+    had = before[:, 2:3] > 0
+    old = np.where(had, before[:, :2], np.nan)
+    still, moving, _ = mode_weights(known.motion, way, old, share=before[:, 3])
+    velocity = np.where(had, VELOCITY_WEIGHT * way + (1 - VELOCITY_WEIGHT) * before[:, :2], way)
+    goes = moving / np.maximum(still + moving, 1e-12)
+    share = known.motion.moving_share
+    return np.column_stack([velocity, confidence, share + confidence * (goes - share)])
+
+
+def _blended(
+    tracks: OpenTracks, seen: Seen, track: Ints, found: Ints, confidence: Floats, known: Knowledge
+) -> tuple[Floats, Floats]:
+    """Looks of the tracks and what they are worth, the newest detection in them."""
+    part = np.maximum(known.looks.gain, 1 / (1 + confidence[:, None] * tracks.weight[track]))
+    looks = tracks.looks[track] + part * (seen.features[found] - tracks.looks[track])
+    return looks, 1 / part

@@ -1,6 +1,6 @@
-"""How cells of one film move and how constant they look: measured from links, asked by the linker.
+"""How cells of one film move: measured from links, asked by the linker.
 
-Knows steps, velocities and features of one role's cells. Knows nothing of frames, tracks or who is linked.
+Knows steps and velocities of one role's cells. Knows nothing of frames, tracks or who is linked.
 """
 
 import math
@@ -17,18 +17,16 @@ WIDE_SHARE = 0.02  # of the steps that follow neither of the two ways to move
 SHIFT_SHARE = 0.1  # of a resting cell's steps in which its outline changes and its centre shifts
 SHIFT = 3.0  # times its usual step
 STAY_IN_MODE = 0.85  # a cell that moves goes on moving, one that rests goes on resting
-FEATURE_TAIL = 4.0  # degrees of freedom: one odd frame must not break a track
-FEATURE_LIMIT = 5.0  # most that looks may say for or against a link, in log odds
 FIT_ROUNDS = 20
 LEAST_STEPS = 30  # to measure anything from
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LinkModel:
-    """How these cells move and how constant their looks are; standard deviations are per axis and frame.
+    """How these cells move; standard deviations are per axis and frame.
 
     A step is one of a resting cell (about 0), of a moving cell (about `persistence` x its velocity) or of
-    neither (wide). Looks of the same cell differ by `same`, of two cells by `other` (covariances).
+    neither (wide).
     """
 
     still_um: float
@@ -38,20 +36,28 @@ class LinkModel:
     persistence: float
     moving_share: float
     new_per_um2: float  # detections per frame that continue no track
-    same: Floats  # (F, F)
-    other: Floats
+
+    def table(self) -> Floats:
+        """As the compiled loops read it."""
+        own = (
+            self.still_um,
+            self.moving_um,
+            self.start_um,
+            self.wide_um,
+            self.persistence,
+            self.moving_share,
+        )
+        return np.array([*own, STAY_IN_MODE, WIDE_SHARE, SHIFT_SHARE, SHIFT])
 
 
-def first_model(features: Floats, *, per_um2: float, um_per_frame: float, slack_um: float) -> LinkModel:
+def first_model(*, per_um2: float, um_per_frame: float, slack_um: float) -> LinkModel:
     """A model to start from, before anything was linked.
 
     Args:
-        features: (N, F) of all detections.
         per_um2: Detections per frame and um2.
         um_per_frame: The farthest that a cell may move in a frame.
         slack_um: What outlines jitter.
     """
-    other = 2 * _robust_covariance(features)
     return LinkModel(
         still_um=slack_um / 3,
         moving_um=(um_per_frame + slack_um) / 4,
@@ -60,14 +66,10 @@ def first_model(features: Floats, *, per_um2: float, um_per_frame: float, slack_
         persistence=0.5,
         moving_share=0.5,
         new_per_um2=NEW_SHARE * per_um2,
-        same=other / 8,
-        other=other,
     )
 
 
-def fit_model(
-    model: LinkModel, *, step: Floats, velocity: Floats, change: Floats, smallest_um: float
-) -> LinkModel:
+def fit_model(model: LinkModel, *, step: Floats, velocity: Floats, smallest_um: float) -> LinkModel:
     """Measure the model from steps of one frame, by expectation maximisation.
 
     Too few steps leave it as it was.
@@ -76,12 +78,10 @@ def fit_model(
         model: To start from.
         step: (N, 2) in um.
         velocity: (N, 2) in um per frame, before the step; nan where it was not known.
-        change: (N, F) of looks over the step.
         smallest_um: No standard deviation is taken to be smaller.
     """
     if len(step) < LEAST_STEPS:
         return model
-    model = replace(model, same=_robust_covariance(change))
     known = np.isfinite(velocity[:, 0])
     if known.sum() < LEAST_STEPS:
         return model
@@ -113,16 +113,6 @@ def fit_model(
             moving_share=float(np.clip(moving.sum() / (still.sum() + moving.sum()), 0.02, 0.98)),
         )
     return model
-
-
-def motion_log_density(
-    model: LinkModel, *, step: Floats, velocity: Floats, frames: Ints, moving: Floats
-) -> Floats:
-    """Log density, per um2, of a step over some frames by a cell that moves with a known probability."""
-    resting, going, wide = _mode_densities(model, step, velocity, frames)
-    share = model.moving_share + (moving - model.moving_share) * STAY_IN_MODE**frames
-    density = (1 - WIDE_SHARE) * ((1 - share) * resting + share * going) + WIDE_SHARE * wide
-    return np.log(np.maximum(density, 1e-300))
 
 
 def _mode_densities(
@@ -175,38 +165,3 @@ def _resting_density(step: Floats, variance: Floats | float) -> tuple[Floats, Fl
 
 def _spread(weight: Floats, offset: Floats) -> float:
     return math.sqrt((weight[:, None] * offset**2).sum() / max(2 * weight.sum(), 1e-9))
-
-
-def looks_log_odds(model: LinkModel, change: Floats) -> Floats:
-    """How much more likely this change is for one cell than for two."""
-    n_features = change.shape[1]
-    if n_features == 0:
-        return np.zeros(len(change))
-    odds = _tailed_log_density(change, model.same) - _tailed_log_density(change, model.other)
-    limited: Floats = np.clip(odds, -FEATURE_LIMIT, FEATURE_LIMIT)
-    return limited
-
-
-def _tailed_log_density(change: Floats, covariance: Floats) -> Floats:
-    """Log density of Student's t, up to a constant."""
-    distance = np.einsum("ni,ij,nj->n", change, np.linalg.inv(covariance), change)
-    tail = (FEATURE_TAIL + change.shape[1]) / 2 * np.log1p(distance / FEATURE_TAIL)
-    log_density: Floats = -tail - np.linalg.slogdet(covariance)[1] / 2
-    return log_density
-
-
-def _robust_covariance(values: Floats) -> Floats:
-    """Covariance of the bulk: scales from the median deviation, correlation of values cut at 3 scales."""
-    n, n_features = values.shape
-    if n < 3 or n_features == 0:
-        return np.eye(n_features)
-    centred = values - np.median(values, axis=0)
-    scale = np.maximum(1.4826 * np.median(np.abs(centred), axis=0), 1e-3)
-    cut = np.clip(centred / scale, -3, 3)
-    shape = np.einsum("ni,nj->ij", cut, cut) / n
-    size = np.sqrt(np.maximum(np.diag(shape), 1e-12))
-    # a fifth of the way to independence keeps it well away from singular
-    covariance: Floats = np.outer(scale, scale) * (
-        0.8 * shape / np.outer(size, size) + 0.2 * np.eye(n_features)
-    )
-    return covariance

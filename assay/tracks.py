@@ -3,7 +3,6 @@
 Knows the measures of one field's cells and the calibration. Knows nothing of contacts, deaths or kills.
 """
 
-import itertools
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -17,6 +16,7 @@ from assay.drift import estimate_drift as estimate_drift
 from assay.errors import ShapeError
 from assay.labels import CellMeasures, CellRole
 from assay.linking import Detections, Links, Reach, link_film
+from assay.looks import features_of
 from assay.units import Calibration
 
 Floats = NDArray[np.float64]
@@ -65,6 +65,7 @@ def link(
     max_gap_frames: int,
     max_um_per_min: float,
     drift_um: Floats | None = None,
+    marker_channels: Collection[str] | None = None,
 ) -> Tracks:
     """Follow the cells of one role through the film.
 
@@ -80,6 +81,8 @@ def link(
         max_gap_frames: Usable frames in which a cell may be missed and still be the same cell.
         max_um_per_min: No cell is linked over a longer way, apart from what outlines jitter.
         drift_um: (T, 2) from `estimate_drift`; None for a stage that does not drift.
+        marker_channels: Channels whose dye sits in these cells, by which one is told from another; None for all.
+            Other channels speak of the place and not of the cell.
 
     Raises:
         CalibrationError: The film has several frames but no frame interval.
@@ -96,10 +99,12 @@ def link(
     drift = np.zeros((n_frames, 2)) if drift_um is None else drift_um
     film, yx_um = _film_of(measures, order, usable, calibration, field_shape, drift)
     reach = _reach_of(film, calibration, max_um_per_min, n_frames, max_gap_frames)
+    features, twins = features_of(measures, order, marker_channels)
     detections = Detections(
         frame=film.frame,
         yx_um=yx_um,
-        features=_features(measures, order),
+        features=features,
+        twins=twins,
         near_edge=film.edge_um <= reach.slack_um + reach.um_per_frame / 3,
     )
     field_um2 = field_shape[0] * field_shape[1] * calibration.pixel_area_um2
@@ -161,6 +166,7 @@ def track_by_labels(
         step_um=np.where(begins[:, None], 0.0, yx_um - yx_um[previous]),
         velocity_um=np.full((len(label), 2), np.nan),
         change=np.zeros((len(label), 0)),
+        weight=np.zeros((len(label), 0)),
         confidence=np.full(len(label), np.nan),
     )
     lives = {
@@ -247,20 +253,6 @@ def _reach_of(
         slack_um=max(3 * calibration.mean_pixel_um, 0.4 * radius),
         most_frames=max_gap_frames + 1,
     )
-
-
-def _features(measures: CellMeasures, order: Ints) -> Floats:
-    """Log area and log mean of each channel, each frame's median taken off: light may flicker."""
-    columns = [measures.area_um2]
-    for name, mean in measures.means.items():
-        own = measures.own_means[name]
-        columns.append(np.where(np.isfinite(own), own, mean))
-    logs = np.log(np.maximum(np.stack(columns, axis=1)[order], 1e-3))
-    frame = measures.frame[order]
-    bounds = np.flatnonzero(np.diff(frame, prepend=-1, append=np.iinfo(np.int32).max))
-    for start, end in itertools.pairwise(bounds.tolist()):
-        logs[start:end] -= np.median(logs[start:end], axis=0)
-    return logs
 
 
 def _tracks_of(

@@ -29,7 +29,7 @@ FLOORS: list[tuple[str, ...]] = [
     ("assay.linking",),
     ("assay.tracks",),
     ("assay.contact_times", "assay.contacts", "assay.changepoints", "assay.traces"),
-    ("assay.death_cues",),
+    ("assay.death_cues", "assay.engagements"),
     ("assay.deaths",),
     ("assay.hits",),
     ("assay.hazards",),

@@ -198,6 +198,7 @@ def _link_role(
         max_gap_frames=tracking.max_gap_frames,
         max_um_per_min=fastest,
         drift_um=drift,
+        marker_channels=plan.names_of(*_MARKER_ROLES[measures.role]),
     )
 
 

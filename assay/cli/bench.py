@@ -64,10 +64,9 @@ def seeds_of(text: str) -> list[int]:
     """
     seeds: list[int] = []
     for part in text.split(","):
-        first, _, last = part.partition("-")
-        if not (first.isdecimal() and (last or first).isdecimal()):
-            raise ProtocolError(f"--seeds {text!r}: expected numbers and ranges, as 3,5 or 0-9.")
-        seeds += range(int(first), int(last or first) + 1)
-    if not seeds:
-        raise ProtocolError(f"--seeds {text!r}: holds no seed; a range runs upwards, as 0-9.")
+        first, dash, last = part.partition("-")
+        last = last if dash else first
+        if not (first.isdecimal() and last.isdecimal() and int(first) <= int(last)):
+            raise ProtocolError(f"--seeds {text!r}: expected numbers and upward ranges, as 3,5 or 0-9.")
+        seeds += range(int(first), int(last) + 1)
     return list(dict.fromkeys(seeds))

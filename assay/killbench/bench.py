@@ -192,8 +192,7 @@ def _read(kept: Path, code: str) -> dict[str, list[SceneCounts]]:
     for number, line in enumerate(kept.read_text(encoding="utf-8").splitlines(), start=1):
         try:
             row = json.loads(line)
-            key, made_by, expected[row["job"]] = row.pop("job"), row.pop("code"), row["of"]
-            del row["of"]
+            key, made_by, expected_here = row.pop("job"), row.pop("code"), row.pop("of")
             counts = SceneCounts.from_dict(row)
         except (ValueError, KeyError, TypeError):
             raise ResultsError(
@@ -205,6 +204,7 @@ def _read(kept: Path, code: str) -> dict[str, list[SceneCounts]]:
                 f"{kept}: was written by other code ({made_by}, this is {code}), so its counts do not belong with "
                 "new ones. Give another file."
             )
+        expected[key] = expected_here
         found.setdefault(key, []).append(counts)
     return {key: counts for key, counts in found.items() if len(counts) == expected[key]}
 

@@ -12,6 +12,7 @@ from scipy.spatial import cKDTree
 
 from assay.contacts import Contact, find_contacts
 from assay.deaths import DeathSurvey, survey_deaths
+from assay.hits import link_doubts
 from assay.killbench.scene import DYE, MARKERS, Scene
 from assay.kills import Kill, credit_kills, fit_lag_model
 from assay.labels import CELL_ROLES, CellMeasures, CellRole, Pairs
@@ -43,7 +44,17 @@ class Reading:
             contacts=self.contacts,
             deaths=self.survey.deaths,
             targets=self.tracks["target"].tracks,
+            dead_targets=self.survey.dead_from_start,
+            link_doubts=self._link_doubts(),
         )
+
+    def _link_doubts(self) -> dict[int, tuple[NDArray[np.int64], NDArray[np.float64]]]:
+        """Of effectors; none where the truth says who is who."""
+        tracks = self.tracks["effector"]
+        if tracks.link_confidence is None:
+            return {}
+        frame = self.scene.measures["effector"].frame.astype(np.int64)
+        return link_doubts(tracks.track_id, frame, tracks.link_confidence)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -34,7 +34,8 @@ WELL_COLUMNS: tuple[Heading, ...] = (
 
 def scores_of(counts: Sequence[SceneCounts]) -> dict[str, dict[str, dict[str, float]]]:
     """Level -> way -> scores, in the order of levels and ways."""
-    levels = [level for level in (*LEVELS, WELLS_LEVEL) if any(c.level == level for c in counts)]
+    known = [c for c in counts if c.way in WAYS]
+    levels = [level for level in (*LEVELS, WELLS_LEVEL) if any(c.level == level for c in known)]
     return {
         level: {
             way: pooled(mine)

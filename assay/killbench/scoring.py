@@ -90,8 +90,8 @@ def count_scene(
     frame_min = scene.calibration.frame_min
     true_deaths, true_kills = _true_deaths(scene), _true_kills(scene)
     called_deaths, called_kills = _called_deaths(credit), _called_kills(credit)
-    died = dict.fromkeys(credit.dead_from_start, -1)
-    died |= {death.track_id: death.frame for death in credit.events.deaths}
+    died = {death.track_id: death.frame for death in credit.events.deaths}
+    died |= dict.fromkeys(credit.dead_from_start, -1)
     contacts = _contact_table(credit.events.contacts, died)
     pairs = pair_deaths(true_deaths, called_deaths, targets=identities["target"])
     kills = count_kills(

@@ -80,25 +80,14 @@ def find_contacts(
     """
     if leave_um < enter_um:
         raise ProtocolError(f"leave_um must be at least enter_um = {enter_um} um, got {leave_um} um.")
-    masked = np.array(sorted(masked_frames), dtype=np.int64)
-    close = (pairs.gap_um <= leave_um + LIMIT_TOLERANCE_UM) & ~np.isin(pairs.frame, masked)
-    frame = pairs.frame[close].astype(np.int64)
-    effector = track_ids_of(effectors, effector_tracks, frame=frame, label=pairs.effector_label[close])
-    target = track_ids_of(targets, target_tracks, frame=frame, label=pairs.target_label[close])
-    order = np.lexsort((frame, target, effector))
-    meetings = _Meetings(
-        effector=effector[order],
-        target=target[order],
-        frame=frame[order],
-        gap_um=pairs.gap_um[close][order],
-        interface_um=pairs.interface_um[close][order],
-    )
-    sight = _Sight(
+    meetings, sight = meet(
+        pairs,
         effectors=effectors,
         effector_tracks=effector_tracks,
         targets=targets,
         target_tracks=target_tracks,
-        masked=masked,
+        masked_frames=masked_frames,
+        leave_um=leave_um,
     )
     first, last = _episodes(meetings, sight, enter_um=enter_um, bridge_frames=bridge_frames)
     long_enough = meetings.frame[last] - meetings.frame[first] + 1 >= min_frames
@@ -106,19 +95,55 @@ def find_contacts(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Meetings:
-    """Frames in which a pair is within leave_um, ordered by (effector, target, frame)."""
+class Meetings:
+    """Frames in which a pair is within leave_um, ordered by (effector, target, frame); both are track ids."""
 
     effector: Ids
     target: Ids
     frame: Ids
+    effector_label: Ids
+    target_label: Ids
     gap_um: NDArray[np.float64]
     interface_um: NDArray[np.float64]
 
 
-def _episodes(
-    meetings: _Meetings, sight: "_Sight", *, enter_um: float, bridge_frames: int
-) -> tuple[Ids, Ids]:
+def meet(
+    pairs: Pairs,
+    *,
+    effectors: CellMeasures,
+    effector_tracks: Tracks,
+    targets: CellMeasures,
+    target_tracks: Tracks,
+    masked_frames: Collection[int],
+    leave_um: float,
+) -> tuple[Meetings, "Sight"]:
+    """In which usable frames each pair of tracks is within `leave_um`, and in which both were seen."""
+    masked = np.array(sorted(masked_frames), dtype=np.int64)
+    close = (pairs.gap_um <= leave_um + LIMIT_TOLERANCE_UM) & ~np.isin(pairs.frame, masked)
+    frame = pairs.frame[close].astype(np.int64)
+    effector = track_ids_of(effectors, effector_tracks, frame=frame, label=pairs.effector_label[close])
+    target = track_ids_of(targets, target_tracks, frame=frame, label=pairs.target_label[close])
+    order = np.lexsort((frame, target, effector))
+    meetings = Meetings(
+        effector=effector[order],
+        target=target[order],
+        frame=frame[order],
+        effector_label=pairs.effector_label[close][order].astype(np.int64),
+        target_label=pairs.target_label[close][order].astype(np.int64),
+        gap_um=pairs.gap_um[close][order],
+        interface_um=pairs.interface_um[close][order],
+    )
+    sight = Sight(
+        effectors=effectors,
+        effector_tracks=effector_tracks,
+        targets=targets,
+        target_tracks=target_tracks,
+        masked=masked,
+    )
+    return meetings, sight
+
+
+def _episodes(meetings: Meetings, sight: "Sight", *, enter_um: float, bridge_frames: int) -> tuple[Ids, Ids]:
     """First and last row of each contact, both included."""
     effector, target, frame = meetings.effector, meetings.target, meetings.frame
     same = (effector[1:] == effector[:-1]) & (target[1:] == target[:-1])
@@ -142,7 +167,7 @@ def _episodes(
     return first, last
 
 
-def _contacts_of(meetings: _Meetings, sight: "_Sight", first: Ids, last: Ids) -> list[Contact]:
+def _contacts_of(meetings: Meetings, sight: "Sight", first: Ids, last: Ids) -> list[Contact]:
     order = np.lexsort((meetings.target[first], meetings.effector[first], meetings.frame[first]))
     first, last = first[order], last[order]
     effector, target = meetings.effector[first], meetings.target[first]
@@ -165,7 +190,7 @@ def _contacts_of(meetings: _Meetings, sight: "_Sight", first: Ids, last: Ids) ->
     ]
 
 
-class _Sight:
+class Sight:
     """In which frames both cells of a pair were seen."""
 
     def __init__(

@@ -104,6 +104,7 @@ def link_scene(scene: Scene) -> dict[CellRole, Tracks]:
             max_gap_frames=settings.max_gap_frames,
             max_um_per_min=fastest[role],
             drift_um=drift,
+            marker_channels=(MARKERS[role],),
         )
         for role in CELL_ROLES
     }

@@ -115,9 +115,9 @@ def reading(scene: Scene, **changes: object) -> Credit:
     return Credit(events=events, kills=kills, uncredited={1: 0.2, 2: 0.4}, **changes)
 
 
-def counts(**changes: object) -> SceneCounts:
-    scene = small_scene()
-    return count_scene(scene, "a way", tracks_of(scene, times=10), reading(scene, **changes))
+def counts(*, level: str = "medium", seed: int = 0, way: str = "a way", **changes: object) -> SceneCounts:
+    scene = replace(small_scene(), level=level, seed=seed)
+    return count_scene(scene, way, tracks_of(scene, times=10), reading(scene, **changes))
 
 
 def test_deaths_kills_and_contacts_of_a_small_scene_are_counted_as_by_hand():

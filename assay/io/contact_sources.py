@@ -1,4 +1,4 @@
-"""The contacts of RESULTS, with what is needed to sum them up: wells, conditions, frame intervals."""
+"""The contacts of RESULTS or PLATE-truth, with what is needed to sum them up: wells, conditions, frame intervals."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ class PlateContacts:
 
 
 def contacts_of_results(results: Path) -> PlateContacts:
-    """Read the tables of RESULTS.
+    """Read the tables of RESULTS, or of the truth of a simulation.
 
     Raises:
         ResultsError: There are none yet.
@@ -32,7 +32,11 @@ def contacts_of_results(results: Path) -> PlateContacts:
         raise ResultsError(
             f"{results} has no tables yet. Expected a RESULTS folder of a finished `killassay run`, or a CSV of contacts."
         )
-    contacts, fields, wells, cells = (read_table(folder, n) for n in ("contacts", "fields", "wells", "cells"))
+    contacts, cells = read_table(folder, "contacts"), read_table(folder, "cells")
+    if (results / "scenario.json").is_file():  # the truth of a simulation: every field counts
+        everywhere = dict.fromkeys(sorted(set(cells["well"].tolist())))
+        return PlateContacts(contacts=contacts, wells=everywhere, frame_min=_frame_intervals(cells))
+    fields, wells = read_table(folder, "fields"), read_table(folder, "wells")
     ok = {
         (well, number)
         for well, number, status in zip(

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import assay
+from assay.engagements import Engagement
 from assay.errors import ResultsError
 from assay.killbench.baselines import chain_scene, longest_contact, nearest_effector
 from assay.killbench.levels import LEVELS, kind_of, settings_of
@@ -124,10 +125,22 @@ def _rungs(readings: Sequence[Reading], asked: dict[Any, str]) -> list[SceneCoun
     counts += _count(readings, credit_plate(readings, told=False), UNTOLD, mocks)
     known = [read_scene(r.scene, tracks=true_tracks(r.scene)) for r in readings]
     counts += _count(known, credit_plate(known), TRUE_TRACKS, asked)
-    known = [replace(r, contacts=tuple(true_contacts(r.scene))) for r in known]
+    known = [_touched(r) for r in known]
     counts += _count(known, credit_plate(known), TRUE_CONTACTS, asked)
     known = [replace(r, survey=true_deaths(r.scene, r.tracks["target"])) for r in known]
     return counts + _count(known, credit_plate(known), TRUE_DEATHS, asked)
+
+
+def _touched(reading: Reading) -> Reading:
+    """With the true contacts, in which effectors hold on all the time."""
+    contacts = tuple(true_contacts(reading.scene))
+    held = tuple(
+        Engagement(
+            contact_id=c.contact_id, first_frame=c.first_frame, last_frame=c.last_frame, probability=1.0
+        )
+        for c in contacts
+    )
+    return replace(reading, contacts=contacts, engagements=held)
 
 
 def _plate_of_small_fields(job: Job) -> list[Scene]:

@@ -4,7 +4,8 @@ Knows scenes and every room from links to credit. Rungs of truth may take the pl
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,7 @@ from scipy.spatial import cKDTree
 
 from assay.contacts import Contact, find_contacts
 from assay.deaths import DeathSurvey, survey_deaths
+from assay.engagements import Engagement, Engagements, find_engagements
 from assay.hits import link_doubts
 from assay.killbench.scene import DYE, MARKERS, Scene
 from assay.kills import Kill, credit_kills, fit_lag_model
@@ -31,6 +33,7 @@ class Reading:
     scene: Scene
     tracks: Mapping[CellRole, Tracks]
     contacts: tuple[Contact, ...]
+    engagements: tuple[Engagement, ...]  # in contacts: when the effector holds on
     survey: DeathSurvey  # of targets
 
     def events(self, kind: str) -> FieldEvents:
@@ -46,6 +49,15 @@ class Reading:
             targets=self.tracks["target"].tracks,
             dead_targets=self.survey.dead_from_start,
             link_doubts=self._link_doubts(),
+        )
+
+    @property
+    def holds(self) -> tuple[Contact, ...]:
+        """The engagements as contacts of their own."""
+        contact = {each.contact_id: each for each in self.contacts}
+        return tuple(
+            replace(contact[each.contact_id], first_frame=each.first_frame, last_frame=each.last_frame)
+            for each in self.engagements
         )
 
     def _link_doubts(self) -> dict[int, tuple[NDArray[np.int64], NDArray[np.float64]]]:
@@ -66,6 +78,7 @@ class Credit:
     uncredited: dict[int, float]
     dead_from_start: frozenset[int] = frozenset()
     interval: tuple[float, float] | None = None  # 90 %, of the well's kills
+    holds: tuple[Contact, ...] | None = None  # when effectors hold on to targets; None: the way does not say
 
 
 def read_scene(scene: Scene, *, tracks: Mapping[CellRole, Tracks] | None = None) -> Reading:
@@ -76,10 +89,12 @@ def read_scene(scene: Scene, *, tracks: Mapping[CellRole, Tracks] | None = None)
         tracks: Who is who, if it is known better than the linker finds out.
     """
     tracks = tracks or link_scene(scene)
+    contacts, engaged = touch_scene(scene, tracks)
     return Reading(
         scene=scene,
         tracks=tracks,
-        contacts=tuple(touch_scene(scene, tracks)),
+        contacts=tuple(contacts),
+        engagements=engaged.engagements,
         survey=survey_scene(scene, tracks),
     )
 
@@ -110,26 +125,31 @@ def link_scene(scene: Scene) -> dict[CellRole, Tracks]:
     }
 
 
-def touch_scene(scene: Scene, tracks: Mapping[CellRole, Tracks]) -> list[Contact]:
-    """Contacts, as `pipeline.cells.find_events` finds them."""
+def touch_scene(scene: Scene, tracks: Mapping[CellRole, Tracks]) -> tuple[list[Contact], Engagements]:
+    """Contacts and when effectors hold on in them, as `pipeline.cells.find_events` finds them."""
     settings = ContactSettings()
-    return find_contacts(
-        disc_pairs(
-            scene.measures["effector"],
-            scene.measures["target"],
-            enter_um=settings.enter_um,
-            max_gap_um=settings.leave_um,
-        ),
-        effectors=scene.measures["effector"],
-        effector_tracks=tracks["effector"],
-        targets=scene.measures["target"],
-        target_tracks=tracks["target"],
-        masked_frames=(),
+    pairs = disc_pairs(
+        scene.measures["effector"],
+        scene.measures["target"],
         enter_um=settings.enter_um,
-        leave_um=settings.leave_um,
+        max_gap_um=settings.leave_um,
+    )
+    film: dict[str, Any] = {
+        "effectors": scene.measures["effector"],
+        "effector_tracks": tracks["effector"],
+        "targets": scene.measures["target"],
+        "target_tracks": tracks["target"],
+        "masked_frames": (),
+        "leave_um": settings.leave_um,
+    }
+    contacts = find_contacts(
+        pairs,
+        enter_um=settings.enter_um,
         bridge_frames=settings.bridge_frames,
         min_frames=settings.min_frames,
+        **film,
     )
+    return contacts, find_engagements(pairs, contacts, calibration=scene.calibration, **film)
 
 
 def disc_pairs(
@@ -213,6 +233,7 @@ def credit_plate(readings: Sequence[Reading], *, told: bool = True) -> dict[str,
             uncredited=uncredited,
             dead_from_start=reading.survey.dead_from_start,
             interval=_interval(reading, of, uncredited, model),
+            holds=reading.holds,
         )
     return credits
 

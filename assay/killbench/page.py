@@ -22,6 +22,8 @@ EVENT_COLUMNS: tuple[Heading, ...] = (
     ("false/100", "false_kills_per_100", 2),
     ("contacts", "contact_count_ratio", 2),
     ("contact F1", "contact_episode_f1", 3),
+    ("holds", "hold_count_ratio", 2),
+    ("hold F1", "hold_f1", 3),
 )
 WELL_COLUMNS: tuple[Heading, ...] = (
     ("wells", "scenes", 0),

@@ -35,6 +35,7 @@ class SceneCounts:
     way: str
     n_targets: int
     contacts: ContactCounts
+    holds: ContactCounts | None  # times in which an effector holds on, if the way tells them
     long_contacts_true: int  # seen bound in two frames or more
     deaths: DeathCounts
     kills: KillCounts
@@ -55,6 +56,7 @@ class SceneCounts:
         """Read such a line back."""
         known = dict(values)
         known["contacts"] = ContactCounts(**known["contacts"])
+        known["holds"] = None if known["holds"] is None else ContactCounts(**known["holds"])
         known["deaths"] = DeathCounts(**_tuples(known["deaths"]))
         known["kills"] = KillCounts(**_tuples(known["kills"]))
         return cls(**_tuples(known))
@@ -110,9 +112,10 @@ def count_scene(
         seed=scene.seed,
         way=way,
         n_targets=scene.world.settings.n_targets,
-        contacts=count_contacts(
-            _true_contacts(scene), contacts, effectors=identities["effector"], targets=identities["target"]
-        ),
+        contacts=_count_contacts(scene, contacts, identities),
+        holds=None
+        if credit.holds is None
+        else _count_contacts(scene, _contact_table(credit.holds, died), identities),
         long_contacts_true=sum(
             c.last_frame - c.first_frame + 1 >= LONG_CONTACT_FRAMES for c in scene.world.contacts
         ),
@@ -130,6 +133,12 @@ def count_scene(
         ceilings=_ceilings(scene),
         interval_held=() if interval is None else (interval[0] <= n_true <= interval[1],),
         interval_width=() if interval is None else (interval[1] - interval[0],),
+    )
+
+
+def _count_contacts(scene: Scene, called: Table, identities: Mapping[CellRole, Identities]) -> ContactCounts:
+    return count_contacts(
+        _true_contacts(scene), called, effectors=identities["effector"], targets=identities["target"]
     )
 
 
@@ -172,6 +181,7 @@ def pooled(counts: Sequence[SceneCounts]) -> dict[str, float]:
     n_kills = sum(k.n_true + k.n_called for k in kills)
     n_contacts = sum(c.episodes_true for c in contacts)
     n_called = sum(c.episodes_called for c in contacts)
+    holds = [c.holds for c in counts if c.holds is not None]
     caused = tuple(f for k in kills for f in k.caused)
     top = tuple(f for k in kills for f in k.top)
     held, widths = [h for c in counts for h in c.interval_held], [w for c in counts for w in c.interval_width]
@@ -204,6 +214,11 @@ def pooled(counts: Sequence[SceneCounts]) -> dict[str, float]:
         "contact_episode_f1": ratio(2 * sum(c.episodes_right for c in contacts), n_contacts + n_called)
         if n_contacts
         else math.nan,
+        "hold_count_ratio": ratio(sum(h.episodes_called for h in holds), sum(h.episodes_true for h in holds)),
+        "hold_f1": ratio(
+            2 * sum(h.episodes_right for h in holds),
+            sum(h.episodes_true + h.episodes_called for h in holds) if n_contacts else 0,
+        ),
         "interval_coverage": _mean([float(h) for h in held]),
         "interval_width": _mean(widths),
         "deaths_true": float(sum(d.n_true for d in deaths)),

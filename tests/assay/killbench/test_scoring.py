@@ -153,6 +153,14 @@ def test_contacts_with_targets_that_were_dead_from_the_start_do_not_count():
     assert counts(dead_from_start=frozenset({30})).contacts.episodes_called == 1
 
 
+def test_times_of_holding_on_are_counted_beside_contacts_where_a_way_tells_them():
+    held = counts(holds=(contact(1, 40, 10, 2, 5), contact(2, 50, 30, 1, 1)))
+    scores = pooled([held])
+    assert (scores["hold_count_ratio"], scores["hold_f1"]) == (1.0, 1.0)
+    assert scores["contact_episode_f1"] == 0.5
+    assert np.isnan(pooled([counts()])["hold_f1"])
+
+
 def test_a_wells_interval_holds_the_truth_or_not():
     assert pooled([counts(interval=(0.0, 3.0)), counts(interval=(2.0, 3.0))])["interval_coverage"] == 0.5
     assert np.isnan(pooled([counts()])["interval_coverage"])

@@ -94,6 +94,35 @@ def test_tables_are_exported_for_other_programs(
     code, _, _ = killassay("export", tmp_path / "results", "--to", tmp_path / "pq", "--format", "parquet")
     assert code == 0
     assert read_table(tmp_path / "pq", "wells")["well"].tolist() == ["B02", "C02"]
+    for form, made in (("ctc", "B02/0/targets"), ("geff", "B02_0.zarr/targets.geff")):
+        words = ("export", tmp_path / "results", "--to", tmp_path / form, "--format", form)
+        code, out, err = killassay(*words)
+        assert code == 0
+        assert str(tmp_path / form / made) in out.splitlines()
+        assert "export: 80 to do" in err  # two wells, two roles, 20 frames
+        code, _, err = killassay(*words)
+        assert code == 2
+        assert "exists already. Choose another folder for --to" in one_line(err)
+    code, out, _ = killassay("score", tmp_path / "results", tmp_path / "ctc")
+    assert code == 0
+    assert "TRA (CTC)                         1.0000" in out
+    code, out, _ = killassay("contacts", tmp_path / "results", "--csv", tmp_path / "times.csv")
+    assert code == 0
+    assert [line.split()[0] for line in out.splitlines()] == [
+        "frames",
+        "all",
+        "CAR-T",
+        "targets",
+        "B02",
+        "C02",
+    ]
+    known = read_table(tmp_path / "pq", "contact_times")
+    assert (tmp_path / "times.csv").read_text() == (tmp_path / "csv" / "contact_times.csv").read_text()
+    assert known["n_contacts"][0] > 0
+    assert "How long contacts last" in (tmp_path / "results" / "report.html").read_text()
+    code, _, err = killassay("export", tmp_path / "results", "--to", tmp_path / "no", "--format", "plate")
+    assert code == 2
+    assert "--format plate: labels in the input plate's own labels/ are not written yet" in one_line(err)
 
 
 def test_a_protocol_is_written_from_the_plate_and_runs(killassay: Command, assay_files: tuple[Path, Path]):

@@ -14,7 +14,9 @@ import tifffile
 from numpy.typing import NDArray
 
 from assay.errors import AssayError, ImageError, ResultsError
+from assay.io.exporters import export_tracks
 from assay.io.given_labels import LabelRequest
+from assay.io.lineage_sources import open_lineages
 from assay.io.ome_zarr import LabelPlate
 from assay.io.results import Results
 from assay.io.tables import read_table
@@ -143,6 +145,16 @@ def test_a_file_per_frame_gives_the_same_bytes_as_zarr(
 ):
     folder = write_tiffs(tmp_path / "labels", by_model, by_frame=True)
     run(plate, tmp_path / "results", folder, tracked=True)
+    assert digest(tmp_path / "results") == digest(by_labels)
+
+
+@pytest.mark.parametrize("form", ["ctc", "geff"])
+def test_exported_tracks_give_the_same_bytes_as_the_results_they_came_from(
+    plate: Path, by_labels: Path, tmp_path: Path, form: str
+):
+    (tmp_path / form).mkdir()
+    export_tracks(open_lineages(by_labels).films, tmp_path / form, form, progress=Silent())
+    run(plate, tmp_path / "results", tmp_path / form)
     assert digest(tmp_path / "results") == digest(by_labels)
 
 

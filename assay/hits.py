@@ -29,6 +29,7 @@ N_AGES = len(AGE_EDGES_MIN) + 1
 
 _EDGES_MIN = (0, 4, 8, 12, 18, 25, 35, 50, 70, 100, 140, 200, 280, 400, 560, 800, 1200, 1800, 2880, 5760)
 _LONGEST_PIECE_MIN = 30.0  # older contacts are cut again, so that damage is followed within them
+_PASSING_WEIGHT = 0.1  # of frames of contact in which the effector is not seen to hold on
 _LEAST_CONFIDENCE = 0.02  # a link is never doubted more
 _MOST_ONSETS = 9  # frames that stand for the interval of an onset
 
@@ -46,6 +47,9 @@ class FieldEvents:
     deaths: tuple[Death, ...]  # of targets
     targets: tuple[Track, ...]
     dead_targets: frozenset[int] = frozenset()  # track ids of targets that were dead when first seen
+    engagements: Mapping[int, Sequence[tuple[int, int, float]]] | None = None
+    """Contact -> (first frame, last frame, probability) of each time in which its effector holds on to the target;
+    None: not asked, so that all of a contact counts."""
     link_doubts: Mapping[int, tuple[Ints, Floats]] = dataclass_field(
         default_factory=dict
     )  # of effectors; empty: sure
@@ -67,7 +71,7 @@ def link_doubts(track_id: Ints, frame: Ints, confidence: Floats) -> dict[int, tu
     ids, firsts = np.unique(track_id[order], return_index=True)
     doubt = -np.log(np.clip(np.nan_to_num(confidence[order], nan=1.0), _LEAST_CONFIDENCE, 1.0))
     frames = frame[order].astype(np.int64)
-    ends = np.append(firsts[1:], len(order))
+    ends = np.append(firsts, len(order))[1:]
     return {int(i): (frames[a:b], np.cumsum(doubt[a:b])) for i, a, b in zip(ids, firsts, ends, strict=True)}
 
 
@@ -191,22 +195,21 @@ def _cut(events: FieldEvents) -> Pieces:
     target_of = {t: n for n, t in enumerate(sorted({c.target_track_id for c in events.contacts}))}
     longest = max(1, round(_LONGEST_PIECE_MIN / frame_min))
     found: list[tuple[int, int, int, int]] = []
+    weights: list[float] = []
     for place, contact in enumerate(events.contacts):
-        age_min = (np.arange(contact.last_frame - contact.first_frame + 1) + 0.5) * frame_min
-        ages = np.searchsorted(AGE_EDGES_MIN, age_min, side="right") - 1
-        if contact.starts_censored:
-            ages = np.full(len(ages), UNKNOWN_AGE)
-        chunk = ages * (len(ages) + 1) + np.arange(len(ages)) // longest
-        starts = np.flatnonzero(np.append(True, chunk[1:] != chunk[:-1]))
+        ages, weight = _ages_and_weights(events, contact, frame_min)
+        block = np.arange(len(ages)) // longest
+        new = (np.diff(ages) != 0) | (np.diff(weight) != 0) | (np.diff(block) != 0)
+        starts = np.flatnonzero(np.append(True, new))
         stops = np.append(starts[1:], len(ages)) - 1
         found += [
             (place, contact.first_frame + int(a), contact.first_frame + int(b), int(ages[a]))
             for a, b in zip(starts, stops, strict=True)
         ]
+        weights += weight[starts].tolist()
     table = np.array(found, dtype=np.int64).reshape(-1, 4)
     effector = np.array([effector_of[c.effector_track_id] for c in events.contacts], dtype=np.int64)
     target = np.array([target_of[c.target_track_id] for c in events.contacts], dtype=np.int64)
-    weight = np.array([getattr(c, "engaged_probability", 1.0) for c in events.contacts], dtype=np.float64)
     return Pieces(
         contact=table[:, 0],
         effector=effector[table[:, 0]],
@@ -216,9 +219,32 @@ def _cut(events: FieldEvents) -> Pieces:
         last=table[:, 2],
         age=table[:, 3],
         frame_min=np.full(len(table), frame_min),
-        weight=weight[table[:, 0]],
+        weight=np.array(weights, dtype=np.float64),
         doubt=_doubts(events, table),
     )
+
+
+def _ages_and_weights(events: FieldEvents, contact: Contact, frame_min: float) -> tuple[Ints, Floats]:
+    """Age bin of each frame of a contact, and how probable it is that the effector then holds on to the target."""
+    ages = _age_bins(
+        contact.last_frame - contact.first_frame + 1, frame_min, known=not contact.starts_censored
+    )
+    if events.engagements is None:
+        return ages, np.ones(len(ages))
+    weight = np.full(len(ages), _PASSING_WEIGHT)
+    for first, last, probability in events.engagements.get(contact.contact_id, ()):
+        a, b = first - contact.first_frame, last - contact.first_frame + 1
+        known = not (contact.starts_censored and a == 0)
+        ages[a:b] = _age_bins(b - a, frame_min, known=known)
+        weight[a:b] = max(probability, _PASSING_WEIGHT)
+    return ages, weight
+
+
+def _age_bins(n_frames: int, frame_min: float, *, known: bool) -> Ints:
+    if not known:
+        return np.full(n_frames, UNKNOWN_AGE)
+    age_min = (np.arange(n_frames) + 0.5) * frame_min
+    return np.asarray(np.searchsorted(AGE_EDGES_MIN, age_min, side="right") - 1, dtype=np.int64)
 
 
 def _doubts(events: FieldEvents, table: Ints) -> Floats:

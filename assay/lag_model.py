@@ -112,9 +112,13 @@ class LagModel:
     @property
     def median_lag_min(self) -> float:
         """Half of the killed targets die sooner after the minute of contact that killed them."""
+        return self.lag_min_of(0.5)
+
+    def lag_min_of(self, share: float) -> float:
+        """Within this lag such a share of the killed targets dies."""
         mass = np.diff(self.edges_min) * np.asarray(self.kernel_per_min2)
         total = np.concatenate([[0.0], np.cumsum(mass)])
-        return float(np.interp(total[-1] / 2, total, self.edges_min))
+        return float(np.interp(total[-1] * share, total, self.edges_min))
 
     def hazards_of(self, well: str) -> Hazards:
         """As the sums over one field of a well want them."""

@@ -3,13 +3,15 @@
 from collections.abc import Mapping
 
 import numpy as np
+from numpy.typing import NDArray
 
 from assay.columns import Table
 from assay.contacts import Contact
 from assay.deaths import Death
+from assay.hits import link_doubts
 from assay.labels import CellRole
 from assay.lag_model import FieldEvents
-from assay.pipeline.cells import masked_frames, read_event_table
+from assay.pipeline.cells import masked_frames, read_event_table, read_field_measures, read_tracks
 from assay.pipeline.plan import FieldPlan, RunPlan
 from assay.pipeline.work_files import read_facts, work_file
 from assay.survival import FieldOutcome
@@ -19,22 +21,50 @@ from assay.tracks import Track
 def events_of(plan: RunPlan, field: FieldPlan) -> FieldEvents:
     """Contacts, target deaths and target tracks of one field."""
     condition = plan.protocol.condition_of(field.field.well)
+    contacts = read_event_table(field, "contacts")
     return FieldEvents(
         well=field.field.well,
         field=field.field.field,
         kind=condition.kind if condition else None,
         n_frames=field.shape[0],
         calibration=field.calibration,
-        contacts=_contacts(read_event_table(field, "contacts")),
+        contacts=_contacts(contacts),
         deaths=_deaths(read_event_table(field, "deaths"), "target"),
         targets=_tracks(read_event_table(field, "tracks"), "target"),
+        dead_targets=frozenset(_dead_from_start(field)["target"]),
+        engagements=_engagements(contacts),
+        link_doubts=_doubts(field),
     )
+
+
+def _engagements(contacts: Table) -> dict[int, list[tuple[int, int, float]]] | None:
+    """When the effector held on longest in each contact; None where nobody asked."""
+    asked = np.isfinite(contacts["engaged_probability"])
+    if not asked.any():
+        return None
+    held = np.isfinite(contacts["engaged_first_frame"])
+    names = ("contact_id", "engaged_first_frame", "engaged_last_frame", "engaged_probability")
+    rows = zip(*(contacts[name][held].tolist() for name in names), strict=True)
+    return {number: [(int(first), int(last), sure)] for number, first, last, sure in rows}
+
+
+def _dead_from_start(field: FieldPlan) -> dict[str, list[int]]:
+    return read_facts(work_file(field.results, "dead_from_start", field.field))
+
+
+def _doubts(field: FieldPlan) -> dict[int, tuple[NDArray[np.int64], NDArray[np.float64]]]:
+    """Of effectors; none where another program followed them."""
+    tracks = read_tracks(field, "effector")
+    if tracks.link_confidence is None:
+        return {}
+    measures = read_field_measures(field, "effector", masked_frames(field))
+    return link_doubts(tracks.track_id, measures.frame.astype(np.int64), tracks.link_confidence)
 
 
 def outcome_of(field: FieldPlan, events: FieldEvents, uncredited: Mapping[int, float]) -> FieldOutcome:
     """The same with the shares that nobody gets and what else a summary needs."""
     usable = sorted(set(range(field.shape[0])) - set(masked_frames(field)))
-    dead = read_facts(work_file(field.results, "dead_from_start", field.field))
+    dead = _dead_from_start(field)
     return FieldOutcome(
         events=events,
         uncredited=uncredited,
@@ -44,6 +74,7 @@ def outcome_of(field: FieldPlan, events: FieldEvents, uncredited: Mapping[int, f
         n_valid_frames=len(usable),
         dead_targets=frozenset(dead["target"]),
         dead_effectors=frozenset(dead["effector"]),
+        max_gap_frames=field.protocol.tracking.max_gap_frames,
     )
 
 

@@ -21,9 +21,9 @@ _REVISIONS = {
     "pairs": 1,
     "link": 3,
     "labels": 1,
-    "events": 3,
-    "credit": 1,
-    "summary": 5,
+    "events": 4,
+    "credit": 2,
+    "summary": 6,
     "label images": 1,
     "labels plate": 1,
 }

@@ -24,18 +24,19 @@ from assay.pipeline.cells import (
     read_field_quality,
     read_tracks,
 )
+from assay.pipeline.credit_tables import contacts_table, credit_facts, effectors_table, write_credit_facts
 from assay.pipeline.events_of import events_of, outcome_of
 from assay.pipeline.outlines import read_doubts
 from assay.pipeline.plan import FieldPlan, RunPlan
 from assay.pipeline.work_files import read_brightness, work_file
 from assay.segmentation_quality import segmentation_warnings
 from assay.stack import FieldId
-from assay.survival import FieldOutcome, control_deaths, summarise_well
+from assay.survival import FieldOutcome, control_deaths, summarise_well, untold
 from assay.tracks import step_and_spacing_um
 
 _TARGET_DEATH: tuple[ChannelRole, ChannelRole] = ("target", "death")
 _ENOUGH_TARGETS = 4  # to speak of a share of them
-_MERGED = ("cells", "tracks", "contacts")  # written per field, put together as they are
+_MERGED = ("cells", "tracks")  # written per field, put together as they are
 
 
 def write_result_tables(plan: RunPlan, results: Results, failed: Mapping[FieldId, str]) -> None:
@@ -69,11 +70,14 @@ def write_result_tables(plan: RunPlan, results: Results, failed: Mapping[FieldId
         ),
         "fields": table_of_rows("fields", rows),
         "wells": table_of_rows("wells", wells),
-        "conditions": table_of_rows("conditions", compare_conditions(wells)),
+        "conditions": table_of_rows("conditions", compare_conditions(wells, untold=untold(model))),
         "contact_times": _contact_times_table(plan, counted),
+        "contacts": contacts_table(fields, events, credits, model),
+        "effectors": effectors_table(counted, events, credits, outcomes),
     }
     folder = plan.results / "tables"
     outputs = [write_table(folder, name, table) for name, table in tables.items()]
+    outputs.append(write_credit_facts(plan.results, credit_facts(plan, events, model)))
     names = plan.channel_names()
     for name in _MERGED:
         outputs.append(merge_tables(folder, name, [event_file(field, name) for field in fields], names))

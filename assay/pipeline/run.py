@@ -13,6 +13,7 @@ from assay.io.ome_zarr import LabelPlate
 from assay.io.results import Results
 from assay.io.tables import read_table
 from assay.pipeline.cells import find_events, link_field, write_labels
+from assay.pipeline.credit_tables import read_credit_facts
 from assay.pipeline.given import (
     expected_labels_of,
     labels_record,
@@ -274,6 +275,7 @@ def _record(plan: RunPlan, results: Results, failed: Mapping[FieldId, str]) -> d
         "wells": list(plan.wells),
         "fields": fields,
         "failed": [[place.well, place.field, reason] for place, reason in failed.items()],
+        "credit": read_credit_facts(plan.results),
         **labels_record(plan, failed),
     }
 

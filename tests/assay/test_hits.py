@@ -148,3 +148,21 @@ def test_doubt_gathers_along_a_track():
     assert frames.tolist() == [2, 3, 4]
     assert np.exp(-doubt).tolist() == pytest.approx([1.0, 0.5, 0.4])
     assert doubts[6][1].tolist() == [0.0]
+
+
+def test_a_field_without_cells_leaves_no_doubt():
+    assert link_doubts(ints(), ints(), np.zeros(0)) == {}
+
+
+def test_only_the_time_in_which_an_effector_holds_on_counts_fully_and_ages_from_there():
+    contacts = [contact(1, 1, 1, 10, 19)]
+    held = field(contacts=contacts, engagements={1: [(14, 17, 0.9)]})
+    pieces = gather(held, EDGES).pieces
+    # passing by in frames 10..13 at ages 1, 3 | 5, 7 min; holding on at 1, 3 | 5, 7; then at 17, 19 since frame 10
+    assert list(zip(pieces.first, pieces.last, pieces.age, pieces.weight, strict=True)) == [
+        (10, 11, 0, 0.1), (12, 13, 1, 0.1), (14, 15, 0, 0.9), (16, 17, 1, 0.9), (18, 19, 3, 0.1),
+    ]  # fmt: skip
+
+
+def test_a_contact_in_which_nobody_asked_whether_the_effector_holds_on_counts_wholly():
+    assert set(gather(field(contacts=[contact(1, 1, 1, 10, 19)]), EDGES).pieces.weight.tolist()) == {1.0}

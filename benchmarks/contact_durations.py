@@ -82,7 +82,7 @@ def table_of(named: dict[str, Frames]) -> str:
 def figure_of(named: dict[str, Frames]) -> Markup:
     """Share of contacts that last at least so long, both axes logarithmic."""
     width, height, left, right, top, bottom = 620.0, 340.0, 58.0, 16.0, 44.0, 46.0
-    longest, least = 100, 5e-4
+    longest, least = 100, 4e-4
 
     def place(frames: float, share: float) -> tuple[float, float]:
         across = np.log(frames / AT_LEAST[0]) / np.log(longest / AT_LEAST[0])

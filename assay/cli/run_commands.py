@@ -28,6 +28,7 @@ from assay.cli.outputs import refuse_inside_plate
 from assay.cli.progress import Reporter, plain
 from assay.errors import AssayError, ProtocolError, ResultsError
 from assay.protocol import read_protocol
+from assay.report.findings import death_note
 from assay.stack import well_name
 
 
@@ -108,6 +109,8 @@ def run_and_show(
     protocol = read_protocol(protocol_file)
     # bad input is said before torch is loaded
     plan = plan_run(plate, out, protocol=protocol, options=options, labels=labels)
+    if note := death_note(protocol):
+        reporter.say(f"WARNING {note}")
     plan = looked_at(plan, reporter)
     make_segmenter, identity = model_for(protocol.model, device) if plan.needs_model else (no_model, {})
     plan = plan.with_segmenter(identity)

@@ -13,6 +13,7 @@ from assay.pipeline.plan import RunPlan
 from assay.pipeline.planning import RunOptions, plan_run, require_workable_frames
 from assay.protocol import Protocol
 from assay.quality import concatenate, mask_frames, measure_frame
+from assay.report.findings import death_note
 from assay.segmentation_quality import unseen_texts
 from assay.stack import FieldId
 
@@ -130,7 +131,13 @@ def _plate_map(protocol: Protocol, wells: list[str]) -> list[str]:
         lines.append(f"WARNING in the plate map but not on the plate: {', '.join(not_imaged)}")
     if not_mapped := sorted(set(wells) - mapped):
         lines.append(f"WARNING on the plate but in no condition: {', '.join(not_mapped)}")
+    if note := death_note(protocol):
+        lines.append(f"WARNING {note[0].lower()}{note[1:-1]}")
     kinds = {condition.kind for condition in protocol.conditions}
+    if kinds and "sample" not in kinds:
+        lines.append(
+            f"WARNING no sample wells, all are {' or '.join(sorted(kinds))}: there is nothing to compare with them"
+        )
     if "target_only" not in kinds:
         lines.append("WARNING no target_only wells: cytolysis_percent will be missing")
     if "mock" not in kinds:

@@ -77,10 +77,32 @@ def control_note(tables: Mapping[str, Table]) -> str | None:
     return " ".join([*missing, *_doubtful_controls(tables)]) or None
 
 
+def death_note(protocol: Protocol) -> str | None:
+    """That nothing in the images is meant to show death."""
+    if "death" in protocol.channels:
+        return None
+    return (
+        "No channel shows death (role death in the protocol's channels): deaths are told by how cells look, move and vanish, "
+        "which finds fewer of them, and later."
+    )
+
+
 def _doubtful_controls(tables: Mapping[str, Table]) -> list[str]:
     """Control wells that do not look like what the protocol calls them."""
     wells = [well for well in rows(tables.get("wells")) if well["status"] == "ok"]
     found = []
+    for kind, own, word in (
+        ("target_only", "n_targets", "targets"),
+        ("mock", "n_targets", "targets"),
+        ("mock", "n_effectors", "effectors"),
+        ("effector_only", "n_effectors", "effectors"),
+    ):
+        empty = [str(well["well"]) for well in wells if well["kind"] == kind and well[own] == 0]
+        if empty:
+            found.append(
+                f"{_together('Well', empty)} of {KIND_WORDS[kind]} show{'' if len(empty) > 1 else 's'} no {word} in the first usable "
+                "frame, so nothing is learned there. Check the plate map."
+            )
     for kind, strangers, word in (
         ("target_only", "n_effectors", "effectors"),
         ("effector_only", "n_targets", "targets"),
@@ -208,6 +230,13 @@ def _without_conditions(wells: list[dict[str, Any]]) -> list[str]:
     known = sorted(kills_per_100(well)[0] for well in wells if is_known(kills_per_100(well)[0]))
     if not known:
         return ["No sample well gave a number of kills."]
+    kinds = {well["kind"] for well in wells}
+    if "sample" not in kinds and None not in kinds:
+        named = " or ".join(KIND_WORDS[kind] for kind in sorted(kinds))
+        return [
+            f"There is no sample: the protocol calls all {count(len(wells), 'well')} {named}, so there is no result to compare "
+            "with the control."
+        ]
     return [
         f"Kills per 100 targets lie between {number(known[0])} and {number(known[-1])} over "
         f"{count(len(known), 'well')}. Name the conditions in the protocol to have them compared."

@@ -423,3 +423,16 @@ def test_ids_that_stand_twice_in_a_table_are_named(results: Path, tmp_path: Path
     write_table(folder / "tables", name, concatenate([table, take(table, np.array([0]))]))
     with pytest.raises(TableError, match=f"well B02, field 0, effectors: {message}"):
         open_lineages(folder)
+
+
+def test_a_table_of_tracks_with_an_id_twice_is_refused_and_one_with_a_row_per_frame_is_not(tmp_path: Path):
+    from assay.io.lineages import parents_in_csv
+
+    table = tmp_path / "tracks.csv"
+    table.write_text(
+        "well,field,role,track_id,parent_track_id\nB02,0,target,3,\nB03,0,target,3,\nB02,0,target,3,1\n"
+    )
+    with pytest.raises(ImageError, match="line 4: track 3 of well B02, field 0, target, stands twice"):
+        parents_in_csv(table, PLACES[0], "target", single=False)
+    table.write_text("frame,track_id,parent_track_id\n0,3,1\n1,3,1\n")
+    assert parents_in_csv(table, PLACES[0], "target", single=True) == {3: 1}

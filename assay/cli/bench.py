@@ -1,12 +1,14 @@
 """Commands that measure the product where the truth is known, with naive rules beside it."""
 
+import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
-from assay.cli.outputs import refuse_inside_plate
+from assay.cli.outputs import refuse_inside_plate, write_text_file
 from assay.cli.progress import Reporter
 from assay.errors import ProtocolError, ResultsError
 
@@ -54,6 +56,19 @@ def events(
             counts += done
             reporter.advance()
     Console(highlight=False, soft_wrap=True).print(bench_text(counts), end="", markup=False)
+
+
+@bench.command()
+def speed(
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures here too.")] = None,
+) -> None:
+    """What measures, touching pairs, links, contacts and deaths cost on this machine, plain ways beside them."""
+    from assay.killbench.speed import speed_costs, speed_text
+
+    costs = speed_costs()
+    Console(highlight=False, soft_wrap=True).print(speed_text(costs), end="", markup=False)
+    if json_file is not None:
+        write_text_file(json_file, json.dumps([asdict(cost) for cost in costs], indent=1) + "\n", "--json")
 
 
 def seeds_of(text: str) -> list[int]:

@@ -10,8 +10,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 import assay
-from assay.engagements import Engagement
+from assay.engagements import Engagement, Engagements
 from assay.errors import ResultsError
 from assay.killbench.baselines import chain_scene, longest_contact, nearest_effector
 from assay.killbench.levels import LEVELS, kind_of, settings_of
@@ -140,7 +142,8 @@ def _touched(reading: Reading) -> Reading:
         )
         for c in contacts
     )
-    return replace(reading, contacts=contacts, engagements=held)
+    engaged = Engagements(engagements=held, probability=np.ones(len(contacts)))
+    return replace(reading, contacts=contacts, engaged=engaged)
 
 
 def _plate_of_small_fields(job: Job) -> list[Scene]:

@@ -33,7 +33,7 @@ class Reading:
     scene: Scene
     tracks: Mapping[CellRole, Tracks]
     contacts: tuple[Contact, ...]
-    engagements: tuple[Engagement, ...]  # in contacts: when the effector holds on
+    engaged: Engagements  # when the effector holds on in contacts
     survey: DeathSurvey  # of targets
 
     def events(self, kind: str) -> FieldEvents:
@@ -48,8 +48,23 @@ class Reading:
             deaths=self.survey.deaths,
             targets=self.tracks["target"].tracks,
             dead_targets=self.survey.dead_from_start,
+            engagements=self._longest_holds(),
             link_doubts=self._link_doubts(),
         )
+
+    def _longest_holds(self) -> dict[int, list[tuple[int, int, float]]] | None:
+        """As the contacts table has them: the longest time of each contact, of equals the first."""
+        if not self.contacts:
+            return None
+        sure = {c.contact_id: float(p) for c, p in zip(self.contacts, self.engaged.probability, strict=True)}
+        longest: dict[int, Engagement] = {}
+        for each in self.engaged.engagements:
+            known = longest.get(each.contact_id, each)
+            is_longer = each.last_frame - each.first_frame > known.last_frame - known.first_frame
+            longest[each.contact_id] = each if is_longer else known
+        return {
+            number: [(each.first_frame, each.last_frame, sure[number])] for number, each in longest.items()
+        }
 
     @property
     def holds(self) -> tuple[Contact, ...]:
@@ -57,7 +72,7 @@ class Reading:
         contact = {each.contact_id: each for each in self.contacts}
         return tuple(
             replace(contact[each.contact_id], first_frame=each.first_frame, last_frame=each.last_frame)
-            for each in self.engagements
+            for each in self.engaged.engagements
         )
 
     def _link_doubts(self) -> dict[int, tuple[NDArray[np.int64], NDArray[np.float64]]]:
@@ -94,7 +109,7 @@ def read_scene(scene: Scene, *, tracks: Mapping[CellRole, Tracks] | None = None)
         scene=scene,
         tracks=tracks,
         contacts=tuple(contacts),
-        engagements=engaged.engagements,
+        engaged=engaged,
         survey=survey_scene(scene, tracks),
     )
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from assay.columns import Table, columns_of, make_table, table_of_rows
 from assay.contacts import Contact, find_contacts
 from assay.deaths import Death, survey_deaths
+from assay.engagements import Engagements, find_engagements
 from assay.io.ome_zarr import LabelPlate
 from assay.io.results import Results
 from assay.io.tables import read_arrays, read_table, write_arrays, write_table
@@ -103,7 +104,7 @@ def find_events(plan: FieldPlan) -> None:
     measures = {role: read_field_measures(plan, role, masked) for role in CELL_ROLES}
     tracks = {role: read_tracks(plan, role) for role in CELL_ROLES}
     deaths, dead_from_start = _deaths(plan, measures, tracks, masked)
-    contacts = _contacts(plan, measures, tracks, masked)
+    contacts, engaged = _contacts(plan, measures, tracks, masked)
     cells = [
         cells_table(plan, measures[role], tracks[role], deaths, dead_from_start[role]) for role in CELL_ROLES
     ]
@@ -113,7 +114,9 @@ def find_events(plan: FieldPlan) -> None:
         _keep(
             plan,
             "contacts",
-            table_of_rows("contacts", contact_rows(plan, contacts, deaths, dead_from_start["target"])),
+            table_of_rows(
+                "contacts", contact_rows(plan, contacts, engaged, deaths, dead_from_start["target"])
+            ),
         ),
         _keep(plan, "deaths", table_of_rows("deaths", death_rows(plan, deaths))),
         write_facts(
@@ -295,23 +298,27 @@ def _contacts(
     measures: Mapping[CellRole, CellMeasures],
     tracks: Mapping[CellRole, Tracks],
     masked: Collection[int],
-) -> list[Contact]:
+) -> tuple[list[Contact], Engagements]:
     if plan.shape[0] < 2:
-        return []
+        return [], Engagements(engagements=(), probability=np.zeros(0))
     files = [work_file(plan.results, "pairs", plan.field, first) for first, _ in plan.runs()]
-    contact = plan.protocol.contact
-    return find_contacts(
-        concatenate_pairs([read_pairs(file) for file in files]),
-        effectors=measures["effector"],
-        effector_tracks=tracks["effector"],
-        targets=measures["target"],
-        target_tracks=tracks["target"],
-        masked_frames=masked,
+    pairs, contact = concatenate_pairs([read_pairs(file) for file in files]), plan.protocol.contact
+    film: dict[str, Any] = {
+        "effectors": measures["effector"],
+        "effector_tracks": tracks["effector"],
+        "targets": measures["target"],
+        "target_tracks": tracks["target"],
+        "masked_frames": masked,
+        "leave_um": contact.leave_um,
+    }
+    contacts = find_contacts(
+        pairs,
         enter_um=contact.enter_um,
-        leave_um=contact.leave_um,
         bridge_frames=contact.bridge_frames,
         min_frames=contact.min_frames,
+        **film,
     )
+    return contacts, find_engagements(pairs, contacts, calibration=plan.calibration, **film)
 
 
 def _keep(plan: FieldPlan, name: str, table: Table) -> Any:

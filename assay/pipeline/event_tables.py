@@ -8,6 +8,7 @@ import numpy as np
 from assay.columns import Table
 from assay.contacts import Contact
 from assay.deaths import Death
+from assay.engagements import Engagement, Engagements
 from assay.labels import CELL_ROLES, CellMeasures, CellRole
 from assay.pipeline.plan import FieldPlan
 from assay.tracks import Track, TrackEnd, Tracks
@@ -83,9 +84,16 @@ def track_rows(
 
 
 def contact_rows(
-    plan: FieldPlan, contacts: Sequence[Contact], deaths: Sequence[Death], dead_from_start: Collection[int]
+    plan: FieldPlan,
+    contacts: Sequence[Contact],
+    engaged: Engagements,
+    deaths: Sequence[Death],
+    dead_from_start: Collection[int],
 ) -> list[dict[str, Any]]:
     """Contacts; whether each target was dead when its contact began, of those dead when first seen too."""
+    held: dict[int, list[Engagement]] = {}
+    for engagement in engaged.engagements:
+        held.setdefault(engagement.contact_id, []).append(engagement)
     died = {death.track_id: death.frame for death in deaths if death.role == "target"}
     died |= dict.fromkeys(dead_from_start, -1)
     return [
@@ -103,9 +111,20 @@ def contact_rows(
             "starts_censored": contact.starts_censored,
             "ends_censored": contact.ends_censored,
             "target_dead": contact.first_frame > died.get(contact.target_track_id, plan.shape[0]),
+            "engaged_probability": float(probability),
+            **_longest(held.get(contact.contact_id, [])),
         }
-        for contact in contacts
+        for contact, probability in zip(contacts, engaged.probability, strict=True)
     ]
+
+
+def _longest(held: Sequence[Engagement]) -> dict[str, Any]:
+    """How often an effector held on, and when it did so longest; of equals the first."""
+    first = last = None
+    if held:
+        longest = max(held, key=lambda each: (each.last_frame - each.first_frame, -each.first_frame))
+        first, last = longest.first_frame, longest.last_frame
+    return {"n_engagements": len(held), "engaged_first_frame": first, "engaged_last_frame": last}
 
 
 def death_rows(plan: FieldPlan, deaths: Sequence[Death]) -> list[dict[str, Any]]:

@@ -148,10 +148,11 @@ def _warnings(
             f"the film lasts {facts.length_min:.0f} min, others of the plate up to {facts.longest_min:.0f} min: its "
             "deaths and kills cover less time"
         )
-    if facts.effector_step_um > facts.effector_spacing_um:
+    if 2 * facts.effector_step_um > facts.effector_spacing_um:
+        often = "often" if facts.effector_step_um > facts.effector_spacing_um else "at times"
         found.append(
             f"effectors move up to {facts.effector_step_um:.0f} um from frame to frame but are "
-            f"{facts.effector_spacing_um:.0f} um apart: who is who is often a guess; film faster, or seed fewer"
+            f"{facts.effector_spacing_um:.0f} um apart: who is who is {often} a guess; film faster, or seed fewer"
         )
     if facts.lost_percent > 30:
         found.append(f"{facts.lost_percent:.0f} % of tracks end as lost")

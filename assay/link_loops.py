@@ -14,6 +14,7 @@ from assay.compiled import compiled, part
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
+HOPELESS = -10.0  # log odds of a pair that even the same looks could not save
 NEGLIGIBLE = -40.0  # log odds of a change below which it is not counted
 
 
@@ -188,10 +189,13 @@ def pair_odds(
                 after[j],
                 motion,
             )
+            total = math.log(max(density, 1e-300)) - seen_cost[j] - track_cost[t]
+            if total + limits[1] < HOPELESS:
+                odds[place] = HOPELESS
+                continue
             alike = _looks(track_looks[t], track_weight[t], seen_looks[j], seen_weight[j], waited[t], looks)
             alike = min(max(alike, limits[0]), limits[1])
-            total = math.log(max(density, 1e-300)) + alike - seen_cost[j] - track_cost[t]
-            odds[place] = round(total * 1e6) / 1e6
+            odds[place] = round((total + alike) * 1e6) / 1e6
     return odds
 
 

@@ -23,9 +23,10 @@ MISS_PROBABILITY = 0.03  # for each further frame in which the cell was not dete
 VELOCITY_WEIGHT = 0.7  # of the newest step in a track's velocity
 NEW_SHARES = (5e-4, 0.01)  # what the share of new detections away from the edge may be
 LOOKS_LIMITS = (-8.0, 12.0)  # what looks may say against and for a link
-FITS = 2  # times the model is measured from links
+FITS = 3  # times the model is measured from links
 LOOKS_BACK = 1  # times all is linked again with what each cell does afterwards
 SURE = 0.9  # links to learn looks from
+TEMPER = 0.7  # of the odds, where confidence is read from them: pairs share what they are judged by
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -283,7 +284,7 @@ def _assign(tracks: OpenTracks, seen: Seen, known: Knowledge) -> tuple[Ints, Int
         np.array(LOOKS_LIMITS),
     )
     taken = best_pairs(start, found, odds, len(seen.yx_um))
-    confidence = pair_confidence(start, found, odds, taken, len(seen.yx_um))
+    confidence = pair_confidence(start, found, TEMPER * odds, taken, len(seen.yx_um))
     track = np.flatnonzero(taken >= 0)
     return track, found[taken[track]], confidence[track]
 

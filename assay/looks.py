@@ -18,7 +18,7 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 LEAST_CHANGES = 30  # to measure anything from
-MOST_CHANGES = 20_000  # beyond, every n-th is asked
+MOST_CHANGES = 10_000  # beyond, every n-th is asked
 SMALLEST = 1e-3
 LAG = 4  # links over which slow wandering is told from noise
 ODD_SHARES = (0.01, 0.3)

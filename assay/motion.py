@@ -19,6 +19,7 @@ SHIFT = 3.0  # times its usual step
 STAY_IN_MODE = 0.85  # a cell that moves goes on moving, one that rests goes on resting
 FIT_ROUNDS = 20
 LEAST_STEPS = 30  # to measure anything from
+MOST_STEPS = 10_000  # beyond, every n-th is asked
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +87,8 @@ def fit_model(model: LinkModel, *, step: Floats, velocity: Floats, smallest_um: 
     if known.sum() < LEAST_STEPS:
         return model
     step, velocity = step[known], velocity[known]
+    every = -(-len(step) // MOST_STEPS)
+    step, velocity = step[::every], velocity[::every]
     short, long = np.percentile(np.hypot(step[:, 0], step[:, 1]), (20, 80)).tolist()
     model = replace(
         model,
@@ -152,7 +155,8 @@ def mode_weights(
 
 
 def _gauss(offset: Floats, variance: Floats | float) -> Floats:
-    density: Floats = np.exp(-(offset**2).sum(axis=1) / (2 * variance)) / (2 * np.pi * variance)
+    squared = offset[:, 0] ** 2 + offset[:, 1] ** 2
+    density: Floats = np.exp(-squared / (2 * variance)) / (2 * np.pi * variance)
     return density
 
 
@@ -164,4 +168,5 @@ def _resting_density(step: Floats, variance: Floats | float) -> tuple[Floats, Fl
 
 
 def _spread(weight: Floats, offset: Floats) -> float:
-    return math.sqrt((weight[:, None] * offset**2).sum() / max(2 * weight.sum(), 1e-9))
+    squared = offset[:, 0] ** 2 + offset[:, 1] ** 2
+    return math.sqrt(float((weight * squared).sum()) / max(2 * float(weight.sum()), 1e-9))

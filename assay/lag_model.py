@@ -53,7 +53,7 @@ MOST_HITS = 3
 
 _H0_DEATHS = 1.0  # the prior on h0 counts as so many deaths
 _KERNEL_DEATHS = 4.0  # the prior on theta counts as so many deaths, over all lags together
-_READY_DEATHS = 2.0  # the prior that a contact of each age is as good as any counts as so many
+_READY_DEATHS = 6.0  # the prior that a contact of each age is as good as any counts as so many, per age
 _POTENCY_KILLS = 3.0  # the prior on a well's potency counts as so many kills
 _CONTROL_CHANCE = 0.5  # kills of a mock well that pass for chance
 _CONTROL_LEAST = 0.1
@@ -65,6 +65,7 @@ _ROUNDS = 80
 _CLOSE = 1e-3
 _H0_STEPS = (0.02, 0.1, 0.3, 0.6, 1.0, 1.5, 2.3, 4.0, 8.0)
 _H0_ROUNDS = 6
+_FAR_LIKELIER = 3.0  # log likelihood by which several hits must explain the deaths better than one
 _TOLD = 0.1  # h0 is told if the share that nobody gets is known within this, each way
 
 
@@ -207,7 +208,7 @@ class _Fit:
 
 
 def _choose(plate: _Plate, n_wells: int) -> tuple[_Fit, dict[int, float]]:
-    """Fit the models of one hit and of several; the one under which the deaths are least surprising."""
+    """Fit the models of one hit and of several; one hit, unless the deaths are far less surprising under others."""
     widths = np.diff(plate.edges)
     sameness = Sameness(plate.samples)
     hazards = Hazards(
@@ -237,7 +238,7 @@ def _choose(plate: _Plate, n_wells: int) -> tuple[_Fit, dict[int, float]]:
         if hits == 2 and told[2] < told[1]:
             break
     best = max(told, key=lambda hits: (told[hits], -hits))
-    return fits[best], told
+    return fits[best if told[best] >= told[1] + _FAR_LIKELIER else 1], told
 
 
 def _fit(plate: _Plate, start: _Fit, sameness: Sameness, damage: Damage | None) -> _Fit:

@@ -1,6 +1,7 @@
 """The main job as a whole: the same bytes however it is cut, stopped or spread; failures stay in their field."""
 
 import hashlib
+import json
 import signal
 import subprocess
 import sys
@@ -95,6 +96,21 @@ def test_the_one_death_is_found_and_credited_to_the_effector_that_lay_on_it(undi
     kills = dict(zip(wells["well"], wells["kills"], strict=True))
     assert kills["B02"] > 0.5
     assert kills["C02"] == 0.0
+
+
+def test_contacts_and_effectors_say_who_killed_and_the_provenance_by_which_model(undisturbed: Path):
+    contacts, effectors, kills = (
+        read_table(undisturbed / "tables", name) for name in ("contacts", "effectors", "kills")
+    )
+    killed = contacts["outcome"] == "kill"
+    assert set(contacts["well"][killed]) == {"B02", "B03"}
+    assert contacts["kill_share"][killed].tolist() == kills["share"].tolist()
+    assert set(effectors["well"]) <= {"B02", "B03", "C02"}
+    assert effectors["kills_hard"].sum() == 2
+    credit = json.loads((undisturbed / "provenance.json").read_text())["credit"]
+    assert credit["model"] == "one hit kills"
+    assert credit["fitted_on_wells"] == sorted(set(read_table(undisturbed / "tables", "wells")["well"]))
+    assert credit["fitted_on_part_of_the_plate"] is False
 
 
 def test_label_values_are_track_ids_of_the_cells_table(undisturbed: Path):

@@ -100,7 +100,7 @@ def _doubtful_controls(tables: Mapping[str, Table]) -> list[str]:
         empty = [str(well["well"]) for well in wells if well["kind"] == kind and well[own] == 0]
         if empty:
             found.append(
-                f"{_together('Well', empty)} of {KIND_WORDS[kind]} show{'' if len(empty) > 1 else 's'} no {word} in the first usable "
+                f"{_together('Well', empty)} ({KIND_WORDS[kind]}) show{'' if len(empty) > 1 else 's'} no {word} in the first usable "
                 "frame, so nothing is learned there. Check the plate map."
             )
     for kind, strangers, word in (

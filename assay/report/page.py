@@ -113,7 +113,9 @@ def render_report(
         "for_print": for_print,
         "facts": _facts(tables, curves, no_events),
         "headline": findings.headline(tables),
-        "control_note": " ".join(filter(None, (findings.death_note(protocol), findings.control_note(tables)))),
+        "control_note": " ".join(
+            filter(None, (findings.death_note(protocol), findings.control_note(tables)))
+        ),
         "outlines_note": findings.outlines_note(provenance),
         "label_doubts": findings.label_doubts(provenance),
         "no_events": findings.NO_EVENTS if no_events else None,

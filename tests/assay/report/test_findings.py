@@ -44,11 +44,11 @@ def test_wells_without_any_kind_are_asked_for_their_conditions():
     [
         (
             {"kind": "target_only", "n_targets": 0.0},
-            "Well B02 of targets only shows no targets in the first usable frame",
+            "Well B02 (targets only) shows no targets in the first usable frame",
         ),
-        ({"kind": "mock", "n_targets": 0.0}, "Well B02 of mock control shows no targets"),
-        ({"kind": "mock", "n_effectors": 0.0}, "Well B02 of mock control shows no effectors"),
-        ({"kind": "effector_only", "n_effectors": 0.0}, "Well B02 of effectors only shows no effectors"),
+        ({"kind": "mock", "n_targets": 0.0}, "Well B02 (mock control) shows no targets"),
+        ({"kind": "mock", "n_effectors": 0.0}, "Well B02 (mock control) shows no effectors"),
+        ({"kind": "effector_only", "n_effectors": 0.0}, "Well B02 (effectors only) shows no effectors"),
     ],
 )
 def test_a_control_well_without_cells_is_named(well: dict[str, Any], said: str):

@@ -35,6 +35,7 @@ from benchmarks.ladder_rules import Rule, apply_rule
 from benchmarks.ladder_truth import (
     WhoIsWho,
     credit_of_truth,
+    fill_from_ours,
     mark_dead_targets,
     our_contacts,
     our_dead_from_start,
@@ -227,7 +228,7 @@ def _put_truth_in(plate: LadderPlate, field: FieldPlan, rung: Rung, who: WhoIsWh
     facts = work_file(field.results, "dead_from_start", field.field)
     dead = json.loads(facts.with_suffix(".json").read_text())
     if rung.true_contacts:
-        contacts, _ = our_contacts(truth["contacts"], who)
+        contacts = fill_from_ours(our_contacts(truth["contacts"], who)[0], contacts)
     if rung.true_deaths:
         deaths = our_deaths(truth["deaths"], who)
         dead = our_dead_from_start(truth["cells"], truth["deaths"], who)

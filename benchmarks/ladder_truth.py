@@ -103,6 +103,31 @@ def our_contacts(true: Table, who: WhoIsWho) -> tuple[list[Row], dict[int, int]]
     return rows, last_of
 
 
+def fill_from_ours(rows: Sequence[Row], ours: Sequence[Row]) -> list[Row]:
+    """What the truth does not say of a contact, as when the effector held on, from ours of the same two cells.
+
+    The one that shares most frames; a contact of which none of ours knows stays as it is.
+    """
+    of_pair: dict[tuple[int, int], list[Row]] = {}
+    for row in ours:
+        of_pair.setdefault((row["effector_track_id"], row["target_track_id"]), []).append(row)
+    filled: list[Row] = []
+    for row in rows:
+        best, most = {}, 0
+        for mine in of_pair.get((row["effector_track_id"], row["target_track_id"]), []):
+            shared = (
+                1 + min(row["last_frame"], mine["last_frame"]) - max(row["first_frame"], mine["first_frame"])
+            )
+            if shared > most:
+                best, most = mine, shared
+        filled.append({**row, **{name: value for name, value in best.items() if _unknown(row.get(name))}})
+    return filled
+
+
+def _unknown(value: Any) -> bool:
+    return value is None or value != value
+
+
 def our_deaths(true: Table, who: WhoIsWho) -> list[Row]:
     """The true deaths on our tracks, each at its true frame; of cells that we never saw near it there is none."""
     rows: list[Row] = []

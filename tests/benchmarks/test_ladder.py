@@ -14,7 +14,14 @@ from benchmarks import ladder_films
 from benchmarks.ladder import ladder_of, table_of
 from benchmarks.ladder_films import Matched, as_tracks, make_plate
 from benchmarks.ladder_rules import apply_rule
-from benchmarks.ladder_truth import WhoIsWho, credit_of_truth, our_contacts, our_deaths, table_from
+from benchmarks.ladder_truth import (
+    WhoIsWho,
+    credit_of_truth,
+    fill_from_ours,
+    our_contacts,
+    our_deaths,
+    table_from,
+)
 from tests.threshold_segmenter import make as make_threshold
 
 FRAME_MIN = 4.0
@@ -65,6 +72,21 @@ def test_a_true_contact_is_several_where_our_track_of_the_effector_breaks():
 def test_a_true_contact_of_a_cell_we_never_saw_is_none():
     who = seen({"effector": {7: {0: 1}}, "target": {}})
     assert our_contacts(table("contacts", contact(7, 5, 0, 4)), who) == ([], {})
+
+
+def test_what_the_truth_does_not_say_of_a_contact_is_ours():
+    ours = [
+        {**contact(1, 9, 0, 3), "engaged_probability": 0.2},
+        {**contact(1, 9, 4, 9), "engaged_probability": 0.7},
+        {**contact(2, 9, 4, 9), "engaged_probability": 0.9},
+    ]
+    true = [
+        {**contact(1, 9, 3, 8), "engaged_probability": float("nan"), "min_gap_um": 0.0},  # 1 and 5 frames
+        {**contact(3, 9, 3, 8), "engaged_probability": None},
+    ]
+    filled = fill_from_ours(true, ours)
+    assert [row["engaged_probability"] for row in filled] == [0.7, None]
+    assert (filled[0]["first_frame"], filled[0]["last_frame"], filled[0]["min_gap_um"]) == (3, 8, 0.0)
 
 
 def test_a_true_death_lies_on_the_track_that_shows_the_cell_then():

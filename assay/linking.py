@@ -24,6 +24,8 @@ VELOCITY_WEIGHT = 0.7  # of the newest step in a track's velocity
 NEW_SHARES = (5e-4, 0.01)  # what the share of new detections away from the edge may be
 LOOKS_LIMITS = (-8.0, 12.0)  # what looks may say against and for a link
 FITS = 3  # times the model is measured from links
+ENOUGH = 20_000  # detections to measure motion and looks in
+LEAST_FRAMES = 15  # to measure them in, however many cells each has
 LOOKS_BACK = 1  # times all is linked again with what each cell does afterwards
 SURE = 0.9  # links to learn looks from
 TEMPER = 0.7  # of the odds, where confidence is read from them: pairs share what they are judged by
@@ -152,21 +154,35 @@ def link_film(
         reach=reach,
         max_gap_frames=max_gap_frames,
     )
-    links = link_detections(detections, frames=frames, known=known)
+    stretch = _stretch(detections, frames)
     for _ in range(FITS):
-        known = _learned(known, detections, links, per_um2=per_um2, smallest_um=smallest_um)
-        links = link_detections(detections, frames=frames, known=known)
+        links = link_detections(detections, frames=stretch, known=known)
+        known = _learned(known, detections, links, stretch, per_um2=per_um2, smallest_um=smallest_um)
+    links = link_detections(detections, frames=frames, known=known)
     for _ in range(LOOKS_BACK):
         links = link_detections(detections, frames=frames, known=known, before=links)
     return links
 
 
+def _stretch(detections: Detections, frames: Sequence[int]) -> Sequence[int]:
+    """The frames to measure cells in: all, or where there is plenty to see as many from the middle as are enough."""
+    enough = max(round(len(frames) * ENOUGH / max(len(detections.frame), 1)), LEAST_FRAMES)
+    first = max((len(frames) - enough) // 2, 0)
+    return frames[first : first + enough]
+
+
 def _learned(
-    known: Knowledge, detections: Detections, links: Links, *, per_um2: float, smallest_um: float
+    known: Knowledge,
+    detections: Detections,
+    links: Links,
+    stretch: Sequence[int],
+    *,
+    per_um2: float,
+    smallest_um: float,
 ) -> Knowledge:
     rows = (links.previous >= 0) & (links.frames == 1)
     motion = fit_model(
-        replace(known.motion, new_per_um2=per_um2 * _new_share(detections, links)),
+        replace(known.motion, new_per_um2=per_um2 * _new_share(detections, links, stretch)),
         step=links.step_um[rows],
         velocity=links.velocity_um[rows],
         smallest_um=smallest_um,
@@ -187,9 +203,11 @@ def _learned(
     return replace(known, motion=motion, looks=looks)
 
 
-def _new_share(detections: Detections, links: Links) -> float:
-    """Share of the detections away from the edge that continue no track."""
-    asked = (detections.frame > detections.frame.min(initial=0)) & ~detections.near_edge
+def _new_share(detections: Detections, links: Links, stretch: Sequence[int]) -> float:
+    """Share of the detections away from the edge that continue no track, after the first frame with cells."""
+    seen = detections.frame[np.isin(detections.frame, stretch)]
+    asked = np.isin(detections.frame, stretch) & (detections.frame > (seen.min() if len(seen) else 0))
+    asked &= ~detections.near_edge
     new = int((asked & (links.previous < 0)).sum())
     return float(np.clip(new / max(int(asked.sum()), 1), *NEW_SHARES))
 

@@ -213,6 +213,21 @@ def test_a_sudden_dye_does_not_break_a_resting_cells_track():
     assert len(tracks.tracks) == 1
 
 
+def test_a_channel_that_shows_the_place_and_not_the_cell_can_be_left_out():
+    """Two cells of their own dye change places; the other channel is bright on the left, whoever is there."""
+    rng = np.random.default_rng(8)
+    rows, dye, place = [], [], []
+    for frame in range(40):
+        left, right = (1, 2) if frame < 20 else (2, 1)
+        for label, x in ((left, 98.0), (right, 102.0)):
+            rows.append((frame, label, 100 + rng.normal(0, 0.5), x + rng.normal(0, 0.5), 300.0))
+            dye.append({1: 400.0, 2: 900.0}[label] * rng.lognormal(0, 0.02))
+            place.append((2000.0 if x < 100 else 50.0) * rng.lognormal(0, 0.02))
+    measures = seen(rows, role="effector", means={"dye": np.array(dye), "light": np.array(place)})
+    tracks = linked(measures, n_frames=40, marker_channels=["dye"])
+    assert len({(a, b) for a, b in zip(measures.label.tolist(), tracks.track_id.tolist(), strict=True)}) == 2
+
+
 def test_one_frame_needs_no_interval_and_several_do():
     still = Calibration(pixel_um=(1.0, 1.0))
     tracks = linked(seen(resting([0])), n_frames=1, calibration=still)

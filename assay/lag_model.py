@@ -63,7 +63,9 @@ _LIKENESS_SPREAD = 2.0  # how firmly, as sd of the logarithm
 _SETTLED = 8  # rounds of shares and activities in turn
 _ROUNDS = 80
 _CLOSE = 1e-3
-_H0_STEPS = (0.02, 0.1, 0.3, 0.6, 1.0, 1.5, 2.3, 4.0, 8.0)
+_H0_STEPS = (0.02, 8.0)  # other values of h0 are tried from and up to so many times the fitted one,
+_H0_VALUES = 10  # so many, or up to where all deaths are spontaneous
+_H0_SPREAD = 2.0  # sd of the logarithm of h0 where nothing is known: 0.01 to 8 % of targets an hour
 _H0_ROUNDS = 6
 _FAR_LIKELIER = 3.0  # log likelihood by which several hits must explain the deaths better than one
 _TOLD = 0.1  # h0 is told if the share that nobody gets is known within this, each way
@@ -313,27 +315,32 @@ def _improve(plate: _Plate, now: _Fit, shares: Shares, damage: Damage | None) ->
 def _h0_odds(plate: _Plate, fit: _Fit) -> tuple[tuple[tuple[float, float], ...], tuple[float, float]]:
     """How far the share that nobody gets may be off for want of knowing h0: other values of it, fitted anew.
 
-    Each is weighed by the likelihood of the deaths and the gamma prior of h0.
+    Each is weighed by the likelihood of the deaths and by a prior of h0 that is broader than the one of the fit.
     """
     evidence, sameness = plate.samples, Sameness(plate.samples)
     damage = damage_of(evidence) if fit.hazards.hits_needed > 1 else None
     deaths = float(evidence.death_weight.sum())
     if deaths == 0:
         return (), (0.0, 1.0)
-    weights, shares = np.zeros(len(_H0_STEPS)), np.zeros(len(_H0_STEPS))
-    for n, step in enumerate(_H0_STEPS):
-        h0 = fit.hazards.h0 * step
+    highest = 1.2 * (deaths + plate.control_deaths) / max(plate.at_risk_min, 1.0)
+    grid = np.geomspace(
+        _H0_STEPS[0] * fit.hazards.h0, max(_H0_STEPS[1] * fit.hazards.h0, highest), _H0_VALUES
+    )
+    grid = np.sort(np.append(grid, fit.hazards.h0))
+    weights, shares = np.zeros(len(grid)), np.zeros(len(grid))
+    for n, h0 in enumerate(grid.tolist()):
         start = replace(fit, hazards=replace(fit.hazards, h0=h0))
         one = _climb(plate, start, sameness, damage, rounds=_H0_ROUNDS, h0=h0)
         told = log_likelihood(evidence, one.hazards, one.shares, one.activity, damage)
-        told += (plate.control_deaths + _H0_DEATHS) * float(np.log(h0))
-        told -= h0 * (plate.at_risk_min - float(evidence.at_risk_min.sum()) + _H0_DEATHS / PRIOR_H0_PER_MIN)
-        width = np.log(_H0_STEPS[min(n + 1, len(_H0_STEPS) - 1)] / _H0_STEPS[max(n - 1, 0)])
+        told += plate.control_deaths * float(np.log(h0))
+        told -= h0 * (plate.at_risk_min - float(evidence.at_risk_min.sum()))
+        told -= 0.5 * (np.log(h0 / PRIOR_H0_PER_MIN) / _H0_SPREAD) ** 2
+        width = np.log(grid[min(n + 1, len(grid) - 1)] / grid[max(n - 1, 0)])
         weights[n] = told + np.log(width)
         shares[n] = float(one.shares.of_nobody.sum()) / deaths
     weights = np.exp(weights - logsumexp(weights))
     odds = np.log((1.0 - shares + 1e-3) / (shares + 1e-3))
-    here = odds[_H0_STEPS.index(1.0)]
+    here = odds[int(np.argmin(np.abs(grid - fit.hazards.h0)))]
     total = np.cumsum(weights)
     low, high = (float(np.interp(q, total - weights / 2, shares)) for q in (0.05, 0.95))
     return tuple(zip((odds - here).tolist(), weights.tolist(), strict=True)), (low, high)

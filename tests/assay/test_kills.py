@@ -199,3 +199,74 @@ def test_a_film_of_another_interval_is_credited_in_minutes():
         credit_kills(each, model(edges=(0.0, 100.0), kernel=(1e-4,)))[0][0].share for each in (coarse, fine)
     ]
     assert shares[0] == pytest.approx(shares[1], rel=0.01)
+
+
+def twice_hit(seed, *, well, kind="sample", targets=120, frames=200, needs=2):
+    """Contacts of 8 frames at random; a target dies 5 to 8 frames after the `needs`-th within 25 frames."""
+    rng = np.random.default_rng(seed)
+    contacts, deaths = [], []
+    for target in range(1, targets + 1):
+        firsts = np.sort(rng.integers(0, frames - 20, rng.poisson(5)))
+        for first in firsts.tolist():
+            contacts.append(contact(len(contacts) + 1, int(rng.integers(1, 60)), target, first, first + 7))
+        close = [
+            b for a, b in zip(firsts, firsts[needs - 1 :], strict=False) if b - a <= 25 and rng.random() < 0.6
+        ]
+        if close and kind == "sample":
+            frame = int(close[0]) + int(rng.integers(5, 9))
+            deaths.append(death(len(deaths) + 1, target, frame))
+    return field(contacts=contacts, deaths=deaths, targets=targets, frames=frames, kind=kind, well=well)
+
+
+@pytest.mark.parametrize("needs", [1, 2])
+def test_several_hits_are_believed_only_where_targets_die_of_contacts_that_follow_each_other(needs: int):
+    fields = [twice_hit(n, well=f"B{n:02d}", needs=needs) for n in (1, 2)]
+    fields.append(twice_hit(3, well="B03", kind="mock"))
+    fitted = fit_lag_model(fields, max_lag_min=120.0)
+    assert (fitted.hits_needed > 1) == (needs > 1)
+    told = fitted.log_likelihoods
+    assert (told[2] > told[1]) == (needs > 1)
+
+
+def always_touched(seed, *, kind="sample", well="B02", h0=1e-3, targets=60, frames=200):
+    """Every target is touched all the time, and dies of nothing but itself."""
+    rng = np.random.default_rng(seed)
+    contacts, deaths = [], []
+    for target in range(1, targets + 1):
+        ends = min(int(np.ceil(rng.exponential(1 / (h0 * 2.0)))), frames)
+        for first in range(0, frames if kind != "target_only" else 0, 20):
+            contacts.append(
+                contact(
+                    len(contacts) + 1, int(rng.integers(1, 200)), target, first, min(first + 19, frames - 1)
+                )
+            )
+        if 0 < ends < frames:
+            deaths.append(death(len(deaths) + 1, target, ends))
+    return field(contacts=contacts, deaths=deaths, targets=targets, frames=frames, kind=kind, well=well)
+
+
+def test_where_all_targets_are_touched_all_the_time_only_a_control_well_tells_kills_from_spontaneous_deaths():
+    sample = always_touched(1)
+    blind = fit_lag_model([sample], max_lag_min=120.0)
+    assert not blind.tells_h0
+    assert blind.nobody_share[0] < 0.05 < 0.35 < blind.nobody_share[1]
+    told = fit_lag_model([sample, always_touched(2, kind="target_only", well="B03")], max_lag_min=120.0)
+    assert told.tells_h0
+    assert told.nobody_share[0] > 0.3  # in truth all are spontaneous
+    assert told.h0_per_min > 10 * blind.h0_per_min
+
+
+def test_other_kills_of_a_track_count_as_far_as_it_is_the_same_cell():
+    contacts = [contact(n, 1, n, 10, 19) for n in range(2, 7)]  # effector 1 touches 2..6, all die
+    contacts += [contact(10 + n, 2, n, 10, 19) for n in range(11, 16)]  # effector 2 touches 11..15, none dies
+    contacts += [contact(30, 1, 1, 60, 69), contact(31, 2, 1, 60, 69)]  # both touch 1 later, which dies
+    deaths = [death(1, 1, 70), *(death(n, n, 20) for n in range(2, 7))]
+    sure = field(contacts=contacts, deaths=deaths, targets=20)
+    # the track of effector 1 is the same cell before and after frame 40 with probability 0.02 only
+    doubts = {1: (np.array([0, 39, 40, 99]), -np.log(np.array([1.0, 1.0, 0.02, 0.02])))}
+    share = {}
+    for name, one in (("sure", sure), ("doubtful", replace(sure, link_doubts=doubts))):
+        kills, _ = credit_kills(one, model())
+        share[name] = {k.effector_track_id: k.share for k in kills if k.death_id == 1}
+    assert share["sure"][1] > 2 * share["sure"][2]
+    assert share["doubtful"][1] < share["sure"][1]

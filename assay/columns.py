@@ -117,7 +117,13 @@ TABLES: dict[str, tuple[Column, ...]] = {
             later=True,
         ),
         Column("n_engagements", "int", "how often it held on, at one place each time", True, later=True),
-        Column("engaged_first_frame", "int", "first frame of the longest of these, null without", True, later=True),
+        Column(
+            "engaged_first_frame",
+            "int",
+            "first frame of the longest of these, null without",
+            True,
+            later=True,
+        ),
         Column("engaged_last_frame", "int", "its last frame, included", True, later=True),
         Column(
             "outcome",
@@ -139,6 +145,13 @@ TABLES: dict[str, tuple[Column, ...]] = {
         Column("first_possible_frame", "int", "start of the interval that holds the onset"),
         Column("last_possible_frame", "int", "end of that interval, included"),
         Column("time_min", "float", "minutes since frame 0"),
+        Column(
+            "onset_min",
+            "float",
+            "median of the moment of the onset, minutes since frame 0, finer than a frame; null where it was not timed",
+            True,
+            later=True,
+        ),
         Column("probability", "float", "that this is a death at all"),
         Column("evidence", "text", "what spoke for it, joined by +"),
         Column(

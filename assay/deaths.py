@@ -3,6 +3,7 @@
 Knows the traces of one cell. Needs no effector: who did it is asked in `kills.py`.
 """
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -10,26 +11,35 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from assay.changepoints import ChangeEvidence
-from assay.death_cues import ROUND, SHRINK, Cue, Film, dye_cue, marker_cue, motion_cue, shape_cue
+from assay.changepoints import PHASES
+from assay.death_cues import (
+    ROUND,
+    SHRINK,
+    Cue,
+    Film,
+    dye_cue,
+    marker_cue,
+    motion_cue,
+    shape_cue,
+    with_usual_shapes,
+)
+from assay.death_odds import CUE_WINDOW_MIN, FEWEST_SIGHTS, Field, Posterior, strongest, usual_share, weigh
 from assay.labels import CellMeasures, CellRole
+from assay.strips import Floats, lay_strips
 from assay.tracks import Tracks
 from assay.units import Calibration
+from assay.vanishing import Sightings, sightings, track_places
 
-FEWEST_FRAMES = 3
-"""A cell seen in fewer frames, or a film of fewer, gives no death: there is no before and after."""
+FEWEST_FRAMES = FEWEST_SIGHTS
+"""A film of fewer frames gives no death, as a cell seen in fewer does not."""
 
-_SILENT = 0.03  # prior share of deaths that the dye does not show
-_PASSING = 0.03  # prior share of cells whose dye rises and goes back (blush, an effector on top)
-_WEAK = 0.1  # prior share of cells that change for good, but by less than a death does (glow, drift)
-_BEFORE = 0.05  # prior share of cells that were dead when first seen
-_DIVIDING = 0.002  # what remains of a death's odds when the cell divides later
-_CUE_WINDOW_MIN = 60.0  # other cues may lead or follow the onset by this
 _INTERVAL = 0.90
-_WITHOUT_DYE = 0.9  # no death is surer than this without a death dye
+_WITHOUT_DYE = 0.9  # no death is surer than this where no dye shows it
 _UNFOLDING_MIN = (
     10.0  # without a dye the terminal change unfolds: its onset is no sharper than this, each way
 )
+_JOIN_DOUBT = 0.02  # that a track put together of two is two cells
+_SHOWN = np.log(10.0)  # a cue is named as evidence from these odds on
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,11 +49,12 @@ class Death:
     death_id: int
     role: CellRole
     track_id: int
-    frame: int
+    frame: int  # the first at or after the onset; that of a cell that bursts may be the first without it
     first_possible_frame: int
     last_possible_frame: int  # included
     probability: float
     evidence: tuple[str, ...]
+    onset_min: float = math.nan  # median of the onset, minutes since frame 0: finer than a frame
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,58 +62,7 @@ class DeathSurvey:
     """The deaths of one role in one field, and the cells that were dead when first seen."""
 
     deaths: tuple[Death, ...]  # ordered by track id
-    dead_from_start: frozenset[int]  # track ids; empty without a death dye
-
-
-def find_deaths(
-    tracks: Tracks,
-    measures: CellMeasures,
-    *,
-    death_channel: Sequence[str],
-    marker_channels: Sequence[str],
-    background: Mapping[str, NDArray[np.float64]],
-    n_frames: int,
-    masked_frames: Collection[int],
-    calibration: Calibration,
-    min_probability: float,
-    others: CellMeasures | None = None,
-) -> list[Death]:
-    """Call the deaths of one role in one field: the cells that change for good and do not come back.
-
-    With a death dye a death is a lasting rise of the dye inside the cell's own mask, on pixels that no cell of
-    the other role covers; a rise that goes back is none. Loss of the cytoplasmic marker, shrinking, rounding
-    and standstill support it, and stand in for the dye where there is none: one strong cue or two weak ones.
-    Cells that are dead when first seen are no deaths of the film, and the end of a track is never a death.
-    Masked frames carry no evidence. What most cells do at once is no death of any.
-
-    Args:
-        tracks: Cells of one role.
-        measures: The measures that were linked.
-        death_channel: Names of the death dye's channels, may be empty.
-        marker_channels: Names of the role's own cytoplasmic or nuclear dyes, may be empty.
-        background: (T,) median of the pixels that hold no cell, per channel; NaN where unknown.
-        n_frames: Length of the film.
-        masked_frames: Frames without a usable image.
-        calibration: Gives the frame interval.
-        min_probability: Deaths less probable than this are not listed.
-        others: Cells of the other role; their glow is then not taken for dye.
-
-    Returns:
-        Deaths ordered by track id; `death_id` counts from 1.
-    """
-    survey = survey_deaths(
-        tracks,
-        measures,
-        death_channel=death_channel,
-        marker_channels=marker_channels,
-        background=background,
-        n_frames=n_frames,
-        masked_frames=masked_frames,
-        calibration=calibration,
-        min_probability=min_probability,
-        others=others,
-    )
-    return list(survey.deaths)
+    dead_from_start: frozenset[int]  # track ids; without a death dye only tails of cells that died before
 
 
 def survey_deaths(
@@ -118,154 +78,132 @@ def survey_deaths(
     min_probability: float,
     others: CellMeasures | None = None,
 ) -> DeathSurvey:
-    """Call the deaths as `find_deaths` does, and tell which cells were dead before the film saw them."""
+    """Call the deaths of one role in one field: the cells that change for good and do not come back.
+
+    With a death dye a death is a lasting rise of the dye inside the cell's own mask, on pixels that no cell of
+    the other role covers; a rise that goes back is none. Loss of the cytoplasmic marker, shrinking, rounding
+    and standstill support it, and stand in for the dye where there is none: one strong cue or two weak ones.
+    A cell that vanishes in the middle of the image may have burst; how probable that is the film says itself,
+    for as many living cells are lost for good as turn up from nowhere. A cell that was lost for a few frames
+    and seen again at its place is one cell, whose death may lie in between. Cells that are dead when first
+    seen are no deaths of the film. Masked frames carry no evidence. What most cells do at once is no death.
+
+    Args:
+        tracks: Cells of one role.
+        measures: The measures that were linked.
+        death_channel: Names of the death dye's channels, may be empty.
+        marker_channels: Names of the role's own cytoplasmic or nuclear dyes, may be empty.
+        background: (T,) median of the pixels that hold no cell, per channel; NaN where unknown.
+        n_frames: Length of the film.
+        masked_frames: Frames without a usable image.
+        calibration: Gives the frame interval.
+        min_probability: Deaths less probable than this are not listed.
+        others: Cells of the other role; their glow is then not taken for dye.
+
+    Returns:
+        Deaths ordered by track id, `death_id` counting from 1, and who was dead before the film saw it.
+    """
     masked = frozenset(int(frame) for frame in masked_frames)
-    film = Film(tracks=tracks, measures=measures, n_frames=n_frames, masked=masked, calibration=calibration)
     if n_frames - len(masked) < FEWEST_FRAMES or len(measures) == 0 or calibration.frame_min is None:
         return DeathSurvey(deaths=(), dead_from_start=frozenset())
+    field = _field(tracks, measures, n_frames, masked, calibration)
+    film = field.film
     dyes = [dye_cue(film, name, background, marker_channels, others) for name in death_channel]
     supports = [marker_cue(film, name, background) for name in marker_channels]
     supports += [shape_cue(film, SHRINK), shape_cue(film, ROUND), motion_cue(film)]
-    log_odds, onset = _weigh(film, dyes, supports)
-    deaths = _call(film, log_odds, onset, [*dyes, *supports], min_probability, has_dye=bool(dyes))
-    raised = _strongest(dyes).starts_raised if dyes else np.zeros(len(tracks.tracks), dtype=np.bool_)
-    dead = frozenset(track.track_id for track, high in zip(tracks.tracks, raised, strict=True) if high)
+    found = weigh(field, dyes, supports, [cue.kind.share for cue in supports])
+    if dyes:  # look again, with what is usual in this field
+        died = expit(found.log_odds) * (1 - found.burst)
+        dyes = [with_usual_shapes(film, cue, died) for cue in dyes]
+        found = weigh(field, dyes, supports, [usual_share(field, cue, found) for cue in supports])
+    deaths = _call(field, tracks, found, [*dyes, *supports], min_probability, has_dye=bool(dyes))
+    raised = strongest(dyes, film.strips).starts_raised if dyes else np.zeros(film.strips.count, np.bool_)
+    dead = _dead_from_start(tracks, field.seen, raised, deaths)
     return DeathSurvey(deaths=tuple(deaths), dead_from_start=dead)
 
 
-def _weigh(
-    film: Film, dyes: Sequence[Cue], supports: Sequence[Cue]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Log odds of death per track, and the posterior of its onset over frames, (N,) and (N, T)."""
-    allowed = _allowed(film)
-    if dyes:
-        primary = _strongest(dyes)
-    else:  # the first marker, or the shrinking where there is none, sets the time
-        primary, supports = supports[0], supports[1:]
-    evidence = primary.evidence
-    rest = np.logaddexp(0.0, np.log(_PASSING) + evidence.passing)
-    rest = np.logaddexp(rest, np.log(_WEAK) + evidence.weak)
-    lasting = evidence.onset
-    if dyes:
-        rest = np.logaddexp(rest, np.log(_BEFORE) + evidence.before)
-        lasting = np.logaddexp(np.log1p(-_SILENT) + lasting, np.log(_SILENT))
-    lasting = _held_down(lasting - rest[:, None], primary.kind.strength)
-    for cue in supports:
-        lasting = lasting + _support(film, cue, allowed)
-    lasting = np.where(allowed, lasting, -np.inf)
-    count = np.maximum(allowed.sum(axis=1), 1)
-    peak = np.max(np.where(allowed, lasting, -np.inf), axis=1, initial=-1e300)
-    weight = np.exp(np.where(allowed, lasting - peak[:, None], -np.inf))
-    total = weight.sum(axis=1)
-    posterior = weight / np.where(total > 0, total, 1.0)[:, None]
-    marginal = np.where(total > 0, peak + np.log(np.where(total > 0, total, 1.0)), -np.inf) - np.log(count)
-    odds = marginal + _later_division(film)
-    odds = np.where(primary.starts_raised & bool(dyes), -np.inf, odds)
-    return odds + _prior_odds(odds), posterior
-
-
-def _held_down(lasting: NDArray[np.float64], strength: float) -> NDArray[np.float64]:
-    """Keep a cue from speaking louder than its strength, and its shape over the frames as it is."""
-    if not np.isfinite(strength):
-        return lasting
-    best = lasting.max(axis=1, keepdims=True)
-    return np.asarray(lasting - np.maximum(best - np.log(strength * lasting.shape[1]), 0.0))
-
-
-def _strongest(cues: Sequence[Cue]) -> Cue:
-    """Of several dyes, for each cell the one that speaks loudest; raised from the start in one is enough."""
-    if len(cues) == 1:
-        return cues[0]
-    best = np.argmax(np.stack([cue.evidence.onset.max(axis=1) for cue in cues]), axis=0)
-    rows = np.arange(len(best))
-    evidence = ChangeEvidence(
-        onset=np.stack([cue.evidence.onset for cue in cues])[best, rows],
-        passing=np.stack([cue.evidence.passing for cue in cues])[best, rows],
-        before=np.stack([cue.evidence.before for cue in cues])[best, rows],
-        weak=np.stack([cue.evidence.weak for cue in cues])[best, rows],
+def _field(
+    tracks: Tracks, measures: CellMeasures, n_frames: int, masked: Collection[int], calibration: Calibration
+) -> Field:
+    seen = sightings(tracks, measures)
+    strips = lay_strips(
+        seen.row_of_track[track_places(tracks)],
+        measures.frame.astype(np.int64),
+        n_rows=len(seen.rows),
+        n_frames=n_frames,
+        masked_frames=masked,
+        further=seen.vanished,
     )
-    raised = np.asarray(np.stack([cue.starts_raised for cue in cues]).any(axis=0))
-    return replace(cues[0], evidence=evidence, starts_raised=raised)
-
-
-def _allowed(film: Film) -> NDArray[np.bool_]:
-    """Frames in which a cell may be seen to die: after its first and up to its last sight."""
-    seen = np.isfinite(film.table(film.measures.y_um))
-    frames = np.arange(film.n_frames)
-    first = np.where(seen, frames, film.n_frames).min(axis=1)
-    last = np.where(seen, frames, -1).max(axis=1)
-    inside = (frames > first[:, None]) & (frames <= last[:, None])
-    return np.asarray(inside & (seen.sum(axis=1) >= FEWEST_FRAMES)[:, None])
-
-
-def _support(film: Film, cue: Cue, allowed: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Log factor by which a cue raises the odds of a death at each frame, if it changes near it."""
-    window = max(1, round(film.calibration.frames(_CUE_WINDOW_MIN)))
-    onset = np.where(allowed, cue.evidence.onset, -np.inf)
-    near = _log_mean_near(onset, window)
-    rest = np.logaddexp(0.0, np.log(_PASSING) + cue.evidence.passing)[:, None]
-    factor = np.minimum(near - rest, np.log(cue.kind.strength))
-    return np.asarray(np.logaddexp(np.log1p(-cue.kind.share), np.log(cue.kind.share) + factor))
-
-
-def _log_mean_near(values: NDArray[np.float64], window: int) -> NDArray[np.float64]:
-    peak = np.max(values, axis=1, initial=-1e300, keepdims=True)
-    scaled = np.exp(np.maximum(values - peak, -700.0))
-    sums = np.concatenate([np.zeros((len(values), 1)), np.cumsum(scaled, axis=1)], axis=1)
-    frames = np.arange(values.shape[1])
-    high = np.minimum(frames + window + 1, values.shape[1])
-    low = np.maximum(frames - window, 0)
-    return np.asarray(peak + np.log(np.maximum(sums[:, high] - sums[:, low], 1e-300) / (2 * window + 1)))
-
-
-def _later_division(film: Film) -> NDArray[np.float64]:
-    divides = np.array([track.end == "divided" for track in film.tracks.tracks], dtype=np.bool_)
-    return np.where(divides, np.log(_DIVIDING), 0.0)
-
-
-def _prior_odds(odds: NDArray[np.float64]) -> float:
-    """Log prior odds of death in this field, from the field itself, held near one cell in ten."""
-    share = 0.1
-    for _ in range(5):
-        share = (float(expit(odds + np.log(share / (1 - share))).sum()) + 1.0) / (len(odds) + 10.0)
-    return float(np.log(share / (1 - share)))
+    usable = np.setdiff1d(np.arange(n_frames), sorted(masked))
+    last = np.array([tracks.tracks[chain[-1]].last_frame for chain in seen.rows])
+    doubt = np.zeros(len(measures))
+    if tracks.link_confidence is not None:
+        doubt = np.nan_to_num(1.0 - tracks.link_confidence, nan=0.0)
+    doubt[seen.joined] = _JOIN_DOUBT
+    return Field(
+        film=Film(strips=strips, measures=measures, calibration=calibration),
+        seen=seen,
+        divides=np.array([tracks.tracks[chain[-1]].end == "divided" for chain in seen.rows], dtype=np.bool_),
+        doubt=np.nan_to_num(strips.lay(doubt), nan=0.0),
+        unseen_frames=(len(usable) - np.searchsorted(usable, last, side="right")).astype(np.int64),
+    )
 
 
 def _call(
-    film: Film,
-    log_odds: NDArray[np.float64],
-    onset: NDArray[np.float64],
+    field: Field,
+    tracks: Tracks,
+    found: Posterior,
     cues: Sequence[Cue],
     min_probability: float,
     *,
     has_dye: bool,
 ) -> list[Death]:
-    probability = expit(log_odds)
-    if not has_dye:
-        probability = np.minimum(probability, _WITHOUT_DYE)
-    cumulative = np.cumsum(onset, axis=1)
-    seen = np.isfinite(film.table(film.measures.y_um))
-    tail = (1 - _INTERVAL) / 2
+    strips = field.film.strips
+    probability = expit(found.log_odds)
+    bare = np.ones(len(probability)) if not has_dye else found.burst
+    probability = np.minimum(probability, 1.0 - (1.0 - _WITHOUT_DYE) * bare)
+    shown = np.isfinite(strips.lay(field.film.measures.y_um))
+    phases = np.asarray(PHASES if has_dye else (0.5,))
     deaths: list[Death] = []
-    for row in np.flatnonzero(probability >= min_probability):
-        first, frame, last = (int(np.searchsorted(cumulative[row], q)) for q in (tail, 0.5, 1 - tail))
+    for row in np.flatnonzero(probability >= min_probability).tolist():
+        here = slice(strips.starts[row], strips.starts[row + 1])
+        start = int(strips.frame[here][0])
+        first, middle, last = _onset_quantiles(found.onset[here], phases)
         if not has_dye:
-            blur = int(np.ceil(film.calibration.frames(_UNFOLDING_MIN)))
-            lived = np.flatnonzero(seen[row])
-            first, last = max(first - blur, int(lived[0]) + 1), min(last + blur, int(lived[-1]))
-        first, last = _over_gaps(seen[row], first, min(last, film.n_frames - 1))
-        death = Death(
-            death_id=len(deaths) + 1,
-            role=film.tracks.role,
-            track_id=film.tracks.tracks[row].track_id,
-            frame=frame,
-            first_possible_frame=first,
-            last_possible_frame=last,
-            probability=float(probability[row]),
-            evidence=_evidence_at(film, cues, int(row), frame),
+            blur = field.film.calibration.frames(_UNFOLDING_MIN)
+            lived = np.flatnonzero(shown[here])
+            first, last = max(first - blur, float(lived[0])), min(last + blur, float(lived[-1]))
+        frame = math.ceil(middle)
+        low, high = _over_gaps(shown[here], min(math.ceil(first), frame), max(math.ceil(last), frame))
+        chain = field.seen.rows[row]
+        place = max(
+            n for n, at in enumerate(chain) if n == 0 or tracks.tracks[at].first_frame < start + frame
         )
-        deaths.append(death)
-    return deaths
+        deaths.append(
+            Death(
+                death_id=0,
+                role=tracks.role,
+                track_id=tracks.tracks[chain[place]].track_id,
+                frame=start + frame,
+                first_possible_frame=start + low,
+                last_possible_frame=start + high,
+                probability=float(probability[row]),
+                evidence=_evidence_at(field, cues, row, frame, burst=float(found.burst[row])),
+                onset_min=field.film.calibration.minutes(1) * (start + middle),
+            )
+        )
+    deaths.sort(key=lambda death: death.track_id)
+    return [replace(death, death_id=number) for number, death in enumerate(deaths, start=1)]
+
+
+def _onset_quantiles(onset: Floats, phases: Floats) -> tuple[float, float, float]:
+    """Ends of the interval that holds the onset and its median, in frames since the row's first."""
+    order = np.argsort(-phases)  # the greater the phase, the earlier
+    mass = np.concatenate([[0.0], np.cumsum(onset[:, order].reshape(-1))])
+    moment = np.arange(len(mass)) / len(phases) - 1.0  # the edges of the parts of each interval
+    tail = (1 - _INTERVAL) / 2
+    low, middle, high = np.interp(np.array([tail, 0.5, 1 - tail]) * mass[-1], mass, moment)
+    return float(low), float(middle), float(high)
 
 
 def _over_gaps(seen: NDArray[np.bool_], first: int, last: int) -> tuple[int, int]:
@@ -277,11 +215,30 @@ def _over_gaps(seen: NDArray[np.bool_], first: int, last: int) -> tuple[int, int
     return first, last
 
 
-def _evidence_at(film: Film, cues: Sequence[Cue], row: int, frame: int) -> tuple[str, ...]:
-    window = max(1, round(film.calibration.frames(_CUE_WINDOW_MIN)))
-    names = []
+def _evidence_at(field: Field, cues: Sequence[Cue], row: int, frame: int, *, burst: float) -> tuple[str, ...]:
+    """What spoke for the death, in words."""
+    strips = field.film.strips
+    window = max(1, round(field.film.calibration.frames(CUE_WINDOW_MIN)))
+    start, end = int(strips.starts[row]), int(strips.starts[row + 1])
+    near = slice(max(start, start + frame - window), min(end, start + frame + window + 1))
+    names = ["vanished", "no_dye"] if burst > 0.5 else []
     for cue in cues:
-        near = cue.evidence.onset[row, max(0, frame - window) : frame + window + 1]
-        if near.max() - max(0.0, float(cue.evidence.passing[row])) > np.log(10.0):
+        change = float(cue.evidence.at(near).max()) - max(0.0, float(cue.evidence.passing[row]))
+        if change > _SHOWN:
             names.append(cue.kind.name)
     return tuple(dict.fromkeys(names))
+
+
+def _dead_from_start(
+    tracks: Tracks, seen: Sightings, raised: NDArray[np.bool_], deaths: Sequence[Death]
+) -> frozenset[int]:
+    """Tracks that show a dead cell all along: dead at its first sight, or what follows after it died."""
+    died = {death.track_id for death in deaths if death.probability >= 0.5}
+    dead: set[int] = set()
+    for chain, gone in zip(seen.rows, raised.tolist(), strict=True):
+        for place in chain:
+            track_id = tracks.tracks[place].track_id
+            if gone:
+                dead.add(track_id)
+            gone = gone or track_id in died
+    return frozenset(dead)

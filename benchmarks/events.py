@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from assay.cli.bench import seeds_of
-from assay.deaths import Death, find_deaths
+from assay.deaths import Death, survey_deaths
 from assay.score.kills import ece
 from assay.traces import lay_out
 from benchmarks.death_traces import CLEAN, HARD, STANDARD, TraceField, TraceSettings, make_field
@@ -95,7 +95,7 @@ def naive_deaths(made: TraceField, *, persistent: bool = False) -> list[Death]:
 
 def our_deaths(made: TraceField, *, dye: bool = True) -> list[Death]:
     """As the product calls them, down to improbable ones."""
-    return find_deaths(
+    survey = survey_deaths(
         made.tracks,
         made.measures,
         death_channel=("PI",) if dye else (),
@@ -106,6 +106,7 @@ def our_deaths(made: TraceField, *, dye: bool = True) -> list[Death]:
         calibration=made.calibration,
         min_probability=0.02,
     )
+    return list(survey.deaths)
 
 
 def bench_deaths(

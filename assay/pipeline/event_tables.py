@@ -140,6 +140,7 @@ def death_rows(plan: FieldPlan, deaths: Sequence[Death]) -> list[dict[str, Any]]
             "first_possible_frame": death.first_possible_frame,
             "last_possible_frame": death.last_possible_frame,
             "time_min": plan.calibration.minutes(death.frame),
+            "onset_min": death.onset_min,
             "probability": death.probability,
             "evidence": "+".join(death.evidence),
             "uncredited_share": 1.0 if death.role == "target" else None,

@@ -104,7 +104,15 @@ def _contacts(table: Table) -> tuple[Contact, ...]:
 
 
 def _deaths(table: Table, role: CellRole) -> tuple[Death, ...]:
-    names = ("death_id", "track_id", "frame", "first_possible_frame", "last_possible_frame", "probability")
+    names = (
+        "death_id",
+        "track_id",
+        "frame",
+        "first_possible_frame",
+        "last_possible_frame",
+        "probability",
+        "onset_min",
+    )
     mine = table["role"] == role
     rows = zip(*(table[name][mine].tolist() for name in names), table["evidence"][mine], strict=True)
     return tuple(

@@ -3,11 +3,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from assay.deaths import Death, find_deaths, survey_deaths
+from assay.deaths import Death, survey_deaths
 from assay.labels import CellMeasures
 from assay.tracks import Track, Tracks
 from assay.units import Calibration
-from benchmarks.death_traces import HARD, STANDARD, TraceField, make_field
+from benchmarks.death_traces import HARD, TraceField, make_field
 
 FOUR_MIN = Calibration(pixel_um=(0.65, 0.65), frame_min=4.0)
 LAMP = 200.0
@@ -47,7 +47,15 @@ def measures_of(
 
 
 def deaths_of(tracks, measures, *, frames=FRAMES, masked=(), dye=("PI",), others=None, lamp=None, least=0.5):
-    return find_deaths(
+    return list(
+        survey(
+            tracks, measures, frames=frames, masked=masked, dye=dye, others=others, lamp=lamp, least=least
+        ).deaths
+    )
+
+
+def survey(tracks, measures, *, frames=FRAMES, masked=(), dye=("PI",), others=None, lamp=None, least=0.5):
+    return survey_deaths(
         tracks, measures, death_channel=dye, marker_channels=("GFP",),
         background={"PI": np.full(frames, LAMP) if lamp is None else lamp, "GFP": np.full(frames, 100.0)},
         n_frames=frames, masked_frames=masked, calibration=FOUR_MIN, min_probability=least, others=others,
@@ -178,6 +186,117 @@ def test_a_cell_that_divides_later_did_not_die():
     assert deaths_of(replace(tracks, tracks=kept), measures, dye=()) == []
 
 
+def test_the_onset_is_timed_between_the_frames():
+    (death,) = deaths_of(
+        *measures_of(dying(resting(), 4, first=20))
+    )  # the dye begins at 19.5 frames of 4 min
+    assert 75.0 < death.onset_min <= 80.0
+
+
+def in_the_middle(tracks):
+    """Tracks whose ends within the film lie in the middle of the image."""
+    kept = tuple(
+        replace(
+            track,
+            start="movie_start" if track.first_frame == 0 else "appeared",
+            end="movie_end" if track.last_frame == FRAMES - 1 else "lost",
+        )
+        for track in tracks.tracks
+    )
+    return replace(tracks, tracks=kept)
+
+
+def vanishing(n, rows, *, after=18, turning_up=()):
+    seen = np.ones((n, FRAMES), dtype=bool)
+    seen[list(rows), after:] = False
+    seen[list(turning_up), :after] = False
+    tracks, measures = measures_of(resting(n=n), seen=seen)
+    return in_the_middle(tracks), measures
+
+
+def test_cells_that_vanish_where_none_turn_up_have_probably_burst_and_the_death_says_so():
+    deaths = deaths_of(*vanishing(40, range(0, 40, 5)))
+    assert [death.track_id for death in deaths] == [1, 6, 11, 16, 21, 26, 31, 36]
+    for death in deaths:
+        assert 0.5 < death.probability <= 0.9
+        assert death.evidence[:2] == ("vanished", "no_dye")
+        assert death.first_possible_frame <= 17 <= death.frame <= 18  # last seen in frame 17
+
+
+def test_where_as_many_cells_turn_up_as_vanish_they_were_lost_and_nobody_died():
+    tracks, measures = vanishing(40, range(0, 40, 5), turning_up=range(2, 40, 5))
+    assert deaths_of(tracks, measures) == []
+
+
+def test_a_single_cell_that_vanishes_is_no_sure_death():
+    (death,) = deaths_of(*vanishing(40, [7]), least=0.1)
+    assert 0.1 < death.probability < 0.7
+
+
+def test_a_covered_cell_that_vanishes_was_lost_from_sight():
+    dye = resting(n=40)
+    seen, covered = np.ones(dye.shape, dtype=bool), np.zeros(dye.shape)
+    seen[::5, 18:], covered[::5, 10:] = False, 0.9
+    tracks, measures = measures_of(dye, seen=seen, covered=covered)
+    assert deaths_of(in_the_middle(tracks), measures) == []
+
+
+def broken(dye, row, *, ends, begins):
+    """Tracks of cells one of which is lost for some frames and goes on as another track at its place."""
+    tracks, measures = measures_of(dye)
+    n = len(dye)
+    cell, frame = measures.label - 1, measures.frame
+    kept = ~((cell == row) & (frame > ends) & (frame < begins))
+    ids = np.where((cell == row) & (frame >= begins), n + 1, cell + 1).astype(np.int64)[kept]
+    pick = {name: getattr(measures, name)[kept] for name in measures.__dataclass_fields__ if name not in ("role", "means", "own_means")}  # fmt: skip
+    means = {name: values[kept] for name, values in measures.means.items()}
+    own = {name: values[kept] for name, values in measures.own_means.items()}
+    measures = replace(measures, **pick, means=means, own_means=own)
+    listed = [replace(t, last_frame=ends if t.track_id == row + 1 else t.last_frame) for t in tracks.tracks]
+    listed.append(replace(listed[0], track_id=n + 1, first_frame=begins, last_frame=FRAMES - 1))
+    return in_the_middle(replace(tracks, track_id=ids, tracks=tuple(listed))), measures
+
+
+def test_a_death_while_the_cell_was_lost_is_its_first_tracks_and_the_second_is_dead_from_the_start():
+    dye = dying(resting(n=24), 4, first=20, rise=1.0)
+    for row in range(12, 24):  # others die in sight, by the dye alone
+        dying(dye, row, first=row)
+    found = survey(*broken(dye, 4, ends=17, begins=22))
+    death = found.deaths[0]
+    assert [each.track_id for each in found.deaths] == [5, *range(13, 25)]
+    assert 17 < death.frame <= 22
+    assert death.first_possible_frame <= 18
+    assert death.last_possible_frame >= 22
+    assert found.dead_from_start == {25}
+
+
+def test_a_cell_that_vanishes_soon_after_the_dye_begins_to_enter_died():
+    dye = dying(resting(n=40), 4, first=20, peak=60.0)
+    seen = np.ones(dye.shape, dtype=bool)
+    seen[4, 23:] = False
+    tracks, measures = measures_of(dye, seen=seen)
+    assert deaths_of(tracks, measures) == []  # three faint frames may be a blush
+    deaths = deaths_of(in_the_middle(tracks), measures)
+    assert [death.track_id for death in deaths] == [5]
+
+
+@pytest.mark.parametrize(("confidence", "died"), [(1.0, True), (0.4, False)])
+def test_a_step_of_the_dye_at_a_doubtful_link_is_a_track_that_went_over_to_a_dead_cell(confidence, died):
+    dye = resting(n=20)
+    dye[10:14] += 300.0  # dead all along
+    dye[4, 20:] += 300.0
+    tracks, measures = measures_of(dye)
+    links = np.where((measures.label == 5) & (measures.frame == 20), confidence, 1.0)
+    deaths = deaths_of(replace(tracks, link_confidence=links), measures)
+    assert [death.track_id for death in deaths] == ([5] if died else [])
+
+
+def test_the_noise_of_a_film_of_three_frames_is_measured():
+    dye = resting(n=30, frames=3)
+    tracks, measures = measures_of(dye)
+    assert deaths_of(tracks, measures, frames=3) == []
+
+
 @pytest.mark.parametrize("frames", [1, 2])
 def test_a_film_of_one_or_two_frames_has_no_deaths(frames):
     assert deaths_of(*measures_of(dying(resting(frames=frames), 2, first=1)), frames=frames) == []
@@ -206,19 +325,13 @@ def test_the_measures_are_left_as_they_were():
         np.testing.assert_array_equal(measures.own_means[name], values)
 
 
-def test_deaths_do_not_depend_on_how_many_cells_are_weighed_together(monkeypatch):
-    field = make_field(3, replace(STANDARD, n_cells=60))
-    whole = deaths_in(field)
-    monkeypatch.setattr("assay.death_cues._BATCH", 7)
-    assert deaths_in(field) == whole
-
-
 def deaths_in(field: TraceField, least=0.5) -> list[Death]:
-    return find_deaths(
+    found = survey_deaths(
         field.tracks, field.measures, death_channel=("PI",), marker_channels=("GFP",), background=field.background,
         n_frames=field.settings.n_frames, masked_frames=field.settings.masked, calibration=field.calibration,
         min_probability=least,
     )  # fmt: skip
+    return list(found.deaths)
 
 
 def test_deaths_of_made_fields_are_found_in_time_and_nothing_else_is():

@@ -123,6 +123,19 @@ def test_label_values_are_track_ids_of_the_cells_table(undisturbed: Path):
         assert rows.any()
 
 
+def test_every_row_of_a_track_but_the_first_says_how_sure_its_link_is(undisturbed: Path):
+    cells, tracks = (read_table(undisturbed / "tables", name) for name in ("cells", "tracks"))
+    for row in range(len(tracks["track_id"])):
+        own = (cells["role"] == tracks["role"][row]) & (cells["track_id"] == tracks["track_id"][row])
+        own &= (cells["well"] == tracks["well"][row]) & (cells["field"] == tracks["field"][row])
+        first = cells["frame"] == tracks["first_frame"][row]
+        assert np.isnan(cells["link_confidence"][own & first]).all()
+        sure = cells["link_confidence"][own & ~first]
+        assert ((sure > 0) & (sure <= 1)).all()
+        if len(sure):
+            assert tracks["min_link_confidence"][row] == sure.min()
+
+
 def test_shares_of_a_death_and_what_nobody_gets_sum_to_one(undisturbed: Path):
     deaths, kills = (read_table(undisturbed / "tables", name) for name in ("deaths", "kills"))
     for n in np.flatnonzero(deaths["role"] == "target"):

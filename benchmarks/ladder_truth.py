@@ -120,8 +120,19 @@ def fill_from_ours(rows: Sequence[Row], ours: Sequence[Row]) -> list[Row]:
             )
             if shared > most:
                 best, most = mine, shared
-        filled.append({**row, **{name: value for name, value in best.items() if _unknown(row.get(name))}})
+        filled.append(_within({**row, **{name: v for name, v in best.items() if _unknown(row.get(name))}}))
     return filled
+
+
+def _within(row: Row) -> Row:
+    """An effector holds on during the contact, which may be shorter than ours."""
+    first, last = row.get("engaged_first_frame"), row.get("engaged_last_frame")
+    if _unknown(first) or _unknown(last):
+        return row
+    first, last = max(first, row["first_frame"]), min(last, row["last_frame"])
+    if first > last:
+        return {**row, "n_engagements": 0, "engaged_first_frame": None, "engaged_last_frame": None}
+    return {**row, "engaged_first_frame": first, "engaged_last_frame": last}
 
 
 def _unknown(value: Any) -> bool:

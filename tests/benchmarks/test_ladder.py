@@ -89,6 +89,13 @@ def test_what_the_truth_does_not_say_of_a_contact_is_ours():
     assert (filled[0]["first_frame"], filled[0]["last_frame"], filled[0]["min_gap_um"]) == (3, 8, 0.0)
 
 
+def test_an_effector_holds_on_within_the_true_contact_only():
+    ours = [{**contact(1, 9, 0, 9), "engaged_first_frame": 2, "engaged_last_frame": 6}]
+    true = [contact(1, 9, 0, 4), contact(1, 9, 8, 9)]
+    filled = fill_from_ours(true, ours)
+    assert [(r["engaged_first_frame"], r["engaged_last_frame"]) for r in filled] == [(2, 4), (None, None)]
+
+
 def test_a_true_death_lies_on_the_track_that_shows_the_cell_then():
     who = seen({"effector": {}, "target": {5: {0: 1, 8: 2, 30: 3}}})
     deaths = table(

@@ -159,11 +159,8 @@ def _onset_errors_min(scene: Scene, credit: Credit, pairs: DeathPairs) -> tuple[
 
 
 def _ceilings(scene: Scene) -> tuple[float, ...]:
-    """One over the effectors bound at the lethal hit; where several hits are needed, the largest true share."""
-    killed = [death for death in scene.world.deaths if death.shares]
-    if scene.world.settings.hits_needed > 1:
-        return tuple(max(death.shares.values()) for death in killed)
-    return tuple(1.0 / len(death.bound) for death in killed)
+    """One over the effectors bound at the lethal hit."""
+    return tuple(1.0 / len(death.bound) for death in scene.world.deaths if death.shares)
 
 
 def pooled(counts: Sequence[SceneCounts]) -> dict[str, float]:

@@ -227,7 +227,9 @@ def _cytolysis(
     control: ControlDeaths | None,
 ) -> dict[str, object]:
     if control is None:
-        return {"reason": "no cytolysis_percent: the plate has no target_only well with targets to correct with"}
+        return {
+            "reason": "no cytolysis_percent: the plate has no target_only well with targets to correct with"
+        }
     if deaths + alive <= 0:
         return {"reason": "no cytolysis_percent: no target was dead or alive at the end"}
     if control.share >= 1:

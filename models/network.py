@@ -122,7 +122,7 @@ class SegmentationNet(nn.Module):
             bias = self.head.bias
             assert bias is not None
             maps = torch.addmm(bias[:, None], self.head.weight.flatten(1), flat.T)  # -> (4 * maps, N)
-        return maps.unflatten(0, (self.architecture.maps, 4))
+        return maps.view(self.architecture.maps, 4, -1)
 
     def _features(self, planes: Tensor) -> Tensor:
         images = functional.pixel_unshuffle(planes[:, : self.slots], 2)  # -> (B, 4 * slots, Y/2, X/2)

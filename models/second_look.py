@@ -34,7 +34,10 @@ def mean_of_two_looks(compute: Callable[[Tensor], Tensor], planes: Tensor) -> Te
 
 
 def _turned(maps: Tensor) -> Tensor:
-    back = maps.flip(2, 3).unflatten(1, (-1, MAPS_PER_ROLE))  # (N, maps, Y, X) -> (N, roles, 4, Y, X)
+    frames, _, height, width = maps.shape
+    back = maps.flip(2, 3).view(
+        frames, -1, MAPS_PER_ROLE, height, width
+    )  # (N, maps, Y, X) -> (N, roles, 4, Y, X)
     signs = torch.ones(MAPS_PER_ROLE, 1, 1, device=maps.device)
     signs[OFFSET_Y:] = -1  # offsets point the other way
     return (back * signs).flatten(1, 2)

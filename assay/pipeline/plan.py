@@ -21,7 +21,7 @@ _REVISIONS = {
     "pairs": 1,
     "link": 3,
     "labels": 1,
-    "events": 4,
+    "events": 5,
     "credit": 2,
     "summary": 6,
     "label images": 1,

@@ -259,9 +259,7 @@ def test_a_contact_across_the_squares_of_the_search_is_found_at_every_place():
         targets[max(y - 10, 0), x] = 1
         targets[y, max(x - 12, 0)] = 2
         found = gaps(touching((effectors, targets), calibration=MICRON, max_gap_um=12.0))
-        assert (
-            found == {(7, 1): max(min(y, 10) - 1.0, 0.0), (7, 2): max(min(x, 12) - 1.0, 0.0)}
-        )
+        assert found == {(7, 1): max(min(y, 10) - 1.0, 0.0), (7, 2): max(min(x, 12) - 1.0, 0.0)}
 
 
 def test_pairs_of_frames_join_in_order(scene):

@@ -214,6 +214,8 @@ def _close_runs(scene: Scene, tracks: Mapping[CellRole, Tracks]) -> list[Contact
         cKDTree(np.stack([cells.frame * far, cells.y_um, cells.x_um], axis=1)) for cells in (e_cells, t_cells)
     ]
     found = trees[0].sparse_distance_matrix(trees[1], NEAREST_UM, output_type="ndarray")
+    if not len(found):
+        return []
     effector, target = tracks["effector"].track_id[found["i"]], tracks["target"].track_id[found["j"]]
     frame, apart = e_cells.frame[found["i"]].astype(np.int64), found["v"]
     order = np.lexsort((frame, target, effector))

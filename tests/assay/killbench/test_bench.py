@@ -7,7 +7,7 @@ import pytest
 from assay.cli.bench import seeds_of
 from assay.errors import ProtocolError, ResultsError
 from assay.killbench import bench
-from assay.killbench.baselines import chain_scene
+from assay.killbench.baselines import chain_scene, nearest_effector
 from assay.killbench.bench import LONGEST, OURS, Job, jobs_of, run_bench
 from assay.killbench.ours import disc_pairs, touch_scene
 from assay.killbench.page import bench_text
@@ -135,3 +135,14 @@ def test_seeds_are_read_as_numbers_and_ranges(text, seeds):
 def test_words_that_are_no_seeds_are_refused(text):
     with pytest.raises(ProtocolError, match="expected numbers and upward ranges"):
         seeds_of(text)
+
+
+def test_effectors_that_never_come_near_a_target_are_credited_with_nothing():
+    scene = simulate("control", 3)  # without effectors: those that are there are targets of mistaken class
+    effectors = scene.measures["effector"]
+    away = replace(effectors, y_um=effectors.y_um + 1e5)
+    scene = replace(scene, measures={**scene.measures, "effector": away})
+    credit = nearest_effector(scene, chain_scene(scene), lasting_frames=1)
+    assert len(effectors) > 0
+    assert credit.kills == ()
+    assert set(credit.uncredited.values()) == {1.0}

@@ -66,7 +66,7 @@ class DecodeSettings:
 SETTINGS: Mapping[CellRole, DecodeSettings] = {
     "effector": DecodeSettings(seed_radius_um=2.6, min_area_um2=12.0),
     # spread cells are large, and their ends are vague about the centre
-    "target": DecodeSettings(min_heat=0.45, seed_radius_um=4.5, capture_um=9.0, most_jump=0.12),
+    "target": DecodeSettings(min_heat=0.45, seed_radius_um=4.5, capture_um=9.0, most_jump=0.09),
 }
 """Chosen on simulated films that no model was trained on and none is scored on (`benchmarks.decode_sweep`)."""
 

@@ -4,7 +4,7 @@ Knows pixel sizes, tiles and batches, and sees to it that none of them changes a
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -41,7 +41,7 @@ from models.second_look import is_worth_it, mean_of_two_looks
 from models.tiling import padded_length
 from models.windowed import WindowedNetwork, is_out_of_memory, out_of_memory
 
-DECODE_VERSION = "4"  # raise it when labels change though the weights do not
+DECODE_VERSION = "5"  # raise it when labels change though the weights do not
 SAME_SCALE = 0.03  # pixel sizes this near the model's own are left as they are
 _LOOKED_AT_UM = 500.0  # a side of the part that is looked at for swapped channels
 LARGEST_PX = 8192 * 8192  # of a frame, on its own grid and on the network's
@@ -296,6 +296,8 @@ class Predictor:
             if shown.isdisjoint(SEEN_BY[role]):
                 continue
             settings = self._settings[role]
+            if role == "target" and shows_nuclei_only(shown):
+                settings = replace(settings, most_jump=0.0)  # nuclei have one centre each, and lie in heaps
             of_role = maps[number * MAPS_PER_ROLE : (number + 1) * MAPS_PER_ROLE]
             cells = decode(
                 of_role,
@@ -360,6 +362,11 @@ class Predictor:
             target_scores=scores["target"],
             doubts=doubts,
         )
+
+
+def shows_nuclei_only(shown: Collection[ChannelRole]) -> bool:
+    """Whether a target's outline is that of its nucleus."""
+    return "nuclei" in shown and "target" not in shown
 
 
 def _middle(length: int, pixel_um: float) -> slice:

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from assay.errors import DeviceError, ImageError, ShapeError
-from assay.labels import CELL_ROLES, FrameLabels
+from assay.labels import CELL_ROLES, CHANNEL_ROLES, FrameLabels
 from models.confidence import CURVES, NUMBERS, Confidence, Curve, Usual
 from models.decode import DecodeSettings
 from models.network import OFFSET_Y, Architecture
@@ -17,7 +17,7 @@ OWN = (0.65, 0.65)
 ALL = [True] * 5
 
 
-def predictor(*, precision="fp32", batch=1, tile_px=2048, seed=0, confidence=None):
+def predictor(*, precision="fp32", batch=1, tile_px=2048, seed=0, confidence=None, most_jump=0.0):
     """A network that has learned nothing, and is made to see cells everywhere."""
     network = fresh_network(Architecture(slots=5, cell_roles=2, widths=(8, 16, 16, 16)), seed=seed)
     generator = np.random.default_rng(seed)
@@ -40,7 +40,9 @@ def predictor(*, precision="fp32", batch=1, tile_px=2048, seed=0, confidence=Non
         precision=precision,
         batch=batch,
         tile_px=tile_px,
-        settings=dict.fromkeys(CELL_ROLES, DecodeSettings(min_area_um2=1.0, min_heat=0.2)),
+        settings=dict.fromkeys(
+            CELL_ROLES, DecodeSettings(min_area_um2=1.0, min_heat=0.2, most_jump=most_jump)
+        ),
         confidence=confidence,
     )
 
@@ -69,6 +71,17 @@ def test_cells_that_are_far_more_likely_wrong_than_right_are_not_called():
         assert (scores >= 0.3).all()
         numbered = np.cumsum(area_um2 >= 8.09) * (area_um2 >= 8.09)
         assert np.array_equal(labels, np.concatenate([[0], numbered])[everything.of(role)[0]])
+
+
+@pytest.mark.parametrize(
+    ("roles", "joined"), [(("target",), True), (("target", "nuclei"), True), (("nuclei",), False)]
+)
+def test_pieces_of_spread_cells_are_joined_and_nuclei_never(roles, joined):
+    images, present = frames(1, 128, 160), [role in roles for role in CHANNEL_ROLES]
+    [apart] = predictor().segment(images, present=present, pixel_um=OWN)
+    [together] = predictor(most_jump=1e9).segment(images, present=present, pixel_um=OWN)
+    assert bool(together.targets.max() < apart.targets.max()) is joined
+    assert np.array_equal(together.targets, apart.targets) is not joined
 
 
 def frames(n, height, width, seed=0):

@@ -115,7 +115,7 @@ def test_tables_overwritten_by_a_run_that_died_are_made_again(
     write = assay.pipeline.plate.merge_tables
 
     def dying(folder, name, parts, names):
-        if name == "contacts":  # all other tables are written by now
+        if name == "tracks":  # all other tables are written by now
             raise KeyboardInterrupt
         return write(folder, name, parts, names)
 

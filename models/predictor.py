@@ -4,7 +4,7 @@ Knows pixel sizes, tiles and batches, and sees to it that none of them changes a
 """
 
 import hashlib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -296,7 +296,7 @@ class Predictor:
             if shown.isdisjoint(SEEN_BY[role]):
                 continue
             settings = self._settings[role]
-            if role == "target" and shows_nuclei_only(shown):
+            if role == "target" and "nuclei" in shown and "target" not in shown:
                 settings = replace(settings, most_jump=0.0)  # nuclei have one centre each, and lie in heaps
             of_role = maps[number * MAPS_PER_ROLE : (number + 1) * MAPS_PER_ROLE]
             cells = decode(
@@ -362,11 +362,6 @@ class Predictor:
             target_scores=scores["target"],
             doubts=doubts,
         )
-
-
-def shows_nuclei_only(shown: Collection[ChannelRole]) -> bool:
-    """Whether a target's outline is that of its nucleus."""
-    return "nuclei" in shown and "target" not in shown
 
 
 def _middle(length: int, pixel_um: float) -> slice:

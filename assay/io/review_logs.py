@@ -1,0 +1,351 @@
+"""The review logs of RESULTS: one append-only file per reader and sitting, so that writers never meet.
+
+A log is `review/READER-20261122T214400Z-1a2b3c4d.jsonl`: a header, then one line per decision, chained by hashes
+(`assay.review.chain`). What the header says of the tables tells whether decisions speak of the results as they are.
+Where RESULTS may not be written, the log lies in the user's own data folder, and is read from there too.
+
+    log = open_log(results, reader="ana")
+    sitting = Sitting(events, log, reader="ana", earlier=read_logs(results))
+"""
+
+import hashlib
+import os
+import re
+import secrets
+import sys
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from assay._version import __version__
+from assay.errors import ResultsError, StorageError, TableError
+from assay.io.durable import disk_refusals, refusal, sync_folder
+from assay.io.ledger import file_sha256
+from assay.io.results import Results
+from assay.review.chain import MAX_LINE_BYTES, START, ReadLog, chained_line, longest_common, read_chain
+from assay.review.decisions import Decision, decision_of
+
+FORMAT = 1
+SUFFIX = ".jsonl"
+MAX_LOG_BYTES = 1 << 30
+DIGESTED = ("deaths", "kills")
+"""Tables whose bytes decide whether event names and track ids mean what they meant."""
+
+_LOG_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9\-]{0,60}\.jsonl")
+_HEADER = {"killassay", "format", "plate", "tables", "reader", "sitting", "utc", "blinding", "seen"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredLog:
+    """One log as it was read."""
+
+    path: Path
+    header: Mapping[str, Any]
+    decisions: tuple[Decision, ...]
+    hashes: tuple[str, ...]
+    torn: bool
+
+
+class ReviewLog:
+    """The log of one sitting, open for appending. The file is made with the first decision."""
+
+    def __init__(self, path: Path, header: Mapping[str, Any], *, is_sidecar: bool) -> None:
+        self.path, self.is_sidecar = path, is_sidecar
+        self._header, self._handle, self._prev, self._size = header, -1, START, 0
+
+    @property
+    def sitting(self) -> str:
+        """Name of the sitting: the file's name without its ending."""
+        return self.path.stem
+
+    def append(self, record: Mapping[str, Any]) -> None:
+        """Put one decision on the disk; it is kept when this returns.
+
+        Raises:
+            StorageError: The disk refuses; nothing of the decision is left in the log.
+        """
+        if self._handle < 0:
+            self._begin()
+        self._write(record)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        if self._handle >= 0:
+            os.close(self._handle)
+            self._handle = -1
+
+    def _begin(self) -> None:
+        with disk_refusals("the review log", self.path):
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | getattr(os, "O_BINARY", 0)
+            self._handle = os.open(self.path, flags, 0o644)
+        try:
+            self._write(self._header)
+            sync_folder(self.path.parent)
+        except StorageError:
+            self.close()
+            self._prev, self._size = START, 0
+            with suppress(OSError):
+                self.path.unlink()
+            raise
+
+    def _write(self, record: Mapping[str, Any]) -> None:
+        line, digest = chained_line(record, self._prev)
+        if len(line) > MAX_LINE_BYTES:
+            raise ResultsError(f"a decision of {len(line)} bytes is too long for the log; shorten the note.")
+        try:
+            written = 0
+            while written < len(line):
+                written += os.write(self._handle, line[written:])
+            os.fsync(self._handle)
+        except OSError as error:
+            self._take_back(error)
+        self._prev, self._size = digest, self._size + len(line)
+
+    def _take_back(self, error: OSError) -> None:
+        """Leave no half a line behind, lest the next decision continue it."""
+        try:
+            os.ftruncate(self._handle, self._size)
+        except OSError:
+            self.close()
+            raise StorageError(
+                f"{refusal(error, 'the decision', self.path)} The log cannot be mended either: open the review again."
+            ) from error
+        raise refusal(error, "the decision (it does not count)", self.path) from error
+
+
+def open_log(
+    results: Results,
+    *,
+    reader: str,
+    folder: Path | None = None,
+    blinding: Mapping[str, Any] | None = None,
+) -> ReviewLog:
+    """Begin the log of a new sitting; nothing is written before the first decision.
+
+    Args:
+        results: What is reviewed.
+        reader: Who decides.
+        folder: Where the log goes; left out, RESULTS/review, or the user's data folder where that may not be written
+            (`ReviewLog.is_sidecar` says so).
+        blinding: The seed and the share of repeats, where the reader is blinded.
+
+    Raises:
+        ResultsError: The reader has no name.
+        StorageError: No folder can be written.
+    """
+    if not reader.strip() or len(reader) > 200:
+        raise ResultsError(
+            "a review needs the name of its reader (up to 200 characters), as decisions are kept by reader."
+        )
+    own = folder or results.review
+    is_sidecar = folder is None and not _can_write(own)
+    own = sidecar_folder(results) if is_sidecar else own
+    now = datetime.now(UTC)
+    sitting = f"{_slug(reader)}-{now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}"
+    header = {
+        "killassay": __version__,
+        "format": FORMAT,
+        "plate": results.plate_identity,
+        "tables": table_digests(results),
+        "reader": reader,
+        "sitting": sitting,
+        "utc": now.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "blinding": dict(blinding) if blinding else None,
+        "seen": _seen(own),
+    }
+    return ReviewLog(own / f"{sitting}{SUFFIX}", header, is_sidecar=is_sidecar)
+
+
+def stored_logs(results: Results) -> list[StoredLog]:
+    """All logs of RESULTS and of its sidecar, by name.
+
+    Raises:
+        ResultsError: A log is not as it was written; says which line of which file.
+    """
+    logs = [read_log(path) for folder in log_folders(results) for path in log_files(folder)]
+    return sorted(logs, key=lambda log: (log.path.name, str(log.path)))
+
+
+def read_logs(results: Results) -> list[Decision]:
+    """All decisions of all readers, in the order in which they were made.
+
+    Raises:
+        ResultsError: A log is not as it was written; says which line of which file.
+    """
+    return in_order([one for log in stored_logs(results) for one in log.decisions])
+
+
+def in_order(decisions: list[Decision]) -> list[Decision]:
+    """By time; within a sitting always as they were numbered, also where the clock was set back."""
+    latest: dict[str, str] = {}
+    stamped = []
+    for one in sorted(decisions, key=lambda one: one.key):
+        latest[one.sitting] = max(one.utc, latest.get(one.sitting, ""))
+        stamped.append((latest[one.sitting], one.sitting, one.number, one))
+    return [one for *_, one in sorted(stamped, key=lambda entry: entry[:3])]
+
+
+def read_log(path: Path) -> StoredLog:
+    """Read one log.
+
+    Raises:
+        ResultsError: It is not as it was written.
+    """
+    data, why = _bytes_of(path)
+    if data is None:
+        raise _unusable(path, f": {why}")
+    chain = read_chain(data)
+    decisions, header, bad = _parsed(path, chain)
+    if bad:
+        raise _unusable(path, bad)
+    return StoredLog(path=path, header=header, decisions=decisions, hashes=chain.hashes, torn=chain.torn)
+
+
+def log_files(folder: Path) -> list[Path]:
+    """The logs in a folder, by name."""
+    return sorted(path for path in folder.glob(f"*{SUFFIX}")) if folder.is_dir() else []
+
+
+def log_folders(results: Results) -> list[Path]:
+    """Where logs of RESULTS can lie."""
+    return [results.review, sidecar_folder(results)]
+
+
+def sidecar_folder(results: Results) -> Path:
+    """The folder in the user's data folder for reviews of RESULTS that may not be written."""
+    place = f"{results.plate_identity}\n{results.path.resolve().as_posix()}"
+    return user_data_folder() / "review" / hashlib.sha256(place.encode()).hexdigest()[:24]
+
+
+def user_data_folder() -> Path:
+    """Where this machine keeps what belongs to the user and to killassay."""
+    if sys.platform == "win32":
+        base = os.environ.get("LOCALAPPDATA") or str(Path.home() / "AppData" / "Local")
+    elif sys.platform == "darwin":
+        base = str(Path.home() / "Library" / "Application Support")
+    else:
+        base = os.environ.get("XDG_DATA_HOME") or str(Path.home() / ".local" / "share")
+    return Path(base) / "killassay"
+
+
+def table_digests(results: Results) -> dict[str, str]:
+    """sha256 of the tables that event names and track ids come from.
+
+    Raises:
+        ResultsError: RESULTS holds no tables yet.
+    """
+    try:
+        return {name: file_sha256(results.tables / f"{name}.parquet") for name in DIGESTED}
+    except OSError as error:
+        raise ResultsError(
+            f"{results.path} has no tables to review ({error.filename}: {error.strerror}). "
+            "Expected a RESULTS folder of a finished `killassay run`."
+        ) from error
+
+
+def _parsed(path: Path, chain: ReadLog) -> tuple[tuple[Decision, ...], Mapping[str, Any], str]:
+    """(decisions, header, what is wrong)."""
+    if chain.bad is not None:
+        return (), {}, f", line {chain.bad.line}: {chain.bad.why}"
+    if not chain.records:
+        return (), {"tables": {}, "reader": "", "sitting": path.stem}, ""  # the writer died at the header
+    header = chain.records[0]
+    if set(header) != _HEADER or header["format"] != FORMAT or not isinstance(header["tables"], dict):
+        return (), header, f", line 1: it is no header of a review log of format {FORMAT}"
+    if header["sitting"] != path.stem:
+        return (
+            (),
+            header,
+            f", line 1: it was written as {header['sitting']}{SUFFIX}, the file was renamed or copied",
+        )
+    decisions = []
+    for line, record in enumerate(chain.records[1:], start=2):
+        try:
+            decision = decision_of(record)
+        except (ResultsError, TableError) as error:
+            return (), header, f", line {line}: {error}"
+        if (decision.sitting, decision.number, decision.reader) != (path.stem, line - 1, header["reader"]):
+            return (), header, f", line {line}: it belongs to another log"
+        decisions.append(decision)
+    return tuple(decisions), header, ""
+
+
+def _bytes_of(path: Path) -> tuple[bytes | None, str]:
+    if not _LOG_NAME.fullmatch(path.name):
+        return None, "its name is not one that killassay gives"
+    if path.is_symlink() or not path.is_file():
+        return None, "it is a link or no file, which no log is"
+    try:
+        if path.stat().st_size > MAX_LOG_BYTES:
+            return None, f"it is larger than {MAX_LOG_BYTES >> 20} MB, which no log is"
+        return path.read_bytes(), ""
+    except OSError as error:
+        return None, f"it cannot be read ({error.strerror})"
+
+
+def _unusable(path: Path, what: str) -> ResultsError:
+    return ResultsError(
+        f"{path.name}{what}. Nothing of the reviews is used, lest a wrong decision count. `killassay verify RESULTS` "
+        f"lists all such lines; put back an unharmed copy, or move {path} elsewhere to go on without it."
+    )
+
+
+def _seen(folder: Path) -> dict[str, list[Any]]:
+    """What lies in the folder when a sitting begins: name -> (lines, hash of the last); so a log cut short is noticed."""
+    seen: dict[str, list[Any]] = {}
+    for path in log_files(folder):
+        data, _ = _bytes_of(path)
+        hashes = read_chain(data).hashes if data else ()
+        if hashes:
+            seen[path.name] = [len(hashes), hashes[-1]]
+    return seen
+
+
+def _can_write(folder: Path) -> bool:
+    probe = folder / f".probe-{os.getpid()}-{secrets.token_hex(4)}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe.touch(exist_ok=False)
+        probe.unlink()
+    except OSError:
+        return False
+    return True
+
+
+def _slug(reader: str) -> str:
+    kept = re.sub(r"[^A-Za-z0-9]+", "-", reader).strip("-")[:24].strip("-")
+    return kept or "reader"
+
+
+def verify_logs(folder: Path) -> list[str]:
+    """Everything in a folder of logs that is not as it was written, one line each; empty where all is well."""
+    found, hashes, headers = [], {}, {}
+    for path in log_files(folder):
+        data, why = _bytes_of(path)
+        if data is None:
+            found.append(f"{path.name}: {why}")
+            continue
+        chain = read_chain(data)
+        _, headers[path.name], bad = _parsed(path, chain)
+        hashes[path.name] = chain.hashes
+        if bad:
+            found.append(f"{path.name}{bad}")
+    for name, header in headers.items():
+        found += _cut_short(name, header, hashes)
+    return found
+
+
+def _cut_short(name: str, header: Mapping[str, Any], hashes: Mapping[str, tuple[str, ...]]) -> list[str]:
+    """Logs that this one saw when it began, and that hold less now."""
+    seen = header.get("seen")
+    found = []
+    for other, entry in seen.items() if isinstance(seen, dict) else ():
+        if other not in hashes:
+            found.append(f"{other}: missing; {name} saw it with {entry[0]} lines")
+        elif not longest_common(hashes[other], *entry):
+            found.append(f"{other}: has {len(hashes[other])} lines; {name} saw {entry[0]}")
+    return found

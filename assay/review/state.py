@@ -1,0 +1,334 @@
+"""What stands after all decisions: replayed from the logs, or kept up to date while a reader works; both are the same.
+
+Every event's state follows from the decisions on it that were not undone, in their order, and from nothing else.
+Readers never overwrite each other: where they contradict, the event is a disagreement until somebody settles it.
+A retime or a killer also says that the death is real. An accept stands for the event as it was shown, with its
+frame, and unless blinded with its killer. Frames up to `SAME_FRAMES` apart are no contradiction.
+"""
+
+import hashlib
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from assay.columns import Table, length
+from assay.review.decisions import TRACK_VERBS, Decision
+
+STATUSES = ("pending", "accepted", "rejected", "unsure", "disagreement", "withdrawn")
+"""Codes of `ReviewState.status`; only an event that a reader added can be withdrawn (its adding was undone)."""
+PENDING, ACCEPTED, REJECTED, UNSURE, DISAGREEMENT, WITHDRAWN = range(6)
+
+SAME_FRAMES = 2
+"""Two readers whose frames of a death are so close mean the same moment."""
+
+_VERDICTS = {"accept": ACCEPTED, "add": ACCEPTED, "retime": ACCEPTED, "killer": ACCEPTED, "reject": REJECTED}
+_VERDICTS |= {"unsure": UNSURE}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What one reader says of an event."""
+
+    status: int  # code of STATUSES
+    frame: int | None = None  # None: as it was shown
+    killer: float | None = None  # effector's track id; NaN: nobody; None: as it was shown
+    reason: str = ""
+    blinded: bool = False
+    sees_killer: bool = True  # whether an accept speaks of the killer too
+
+
+@dataclass(slots=True)
+class EventState:
+    """What stands on one event; compare by value."""
+
+    status: int = PENDING
+    frame: int = 0
+    killer: float = math.nan
+    retimed: bool = False
+    killer_chosen: bool = False
+    flagged: bool = False
+    settled: bool = False
+    about: str = ""  # what a disagreement is about: death, frame or killer
+    verdicts: dict[str, Verdict] = field(default_factory=dict)  # reader -> what stands of hers
+    repeats: dict[str, Verdict] = field(default_factory=dict)  # second readings, which change nothing
+    notes: tuple[tuple[str, str], ...] = ()  # (reader, note)
+
+
+def new_event_name(well: str, field: int, target_track_id: int) -> str:
+    """Name of an event that a reader adds: two readers who add the same target's death name the same event."""
+    digest = hashlib.sha256(f"{well}/{field}/{target_track_id}".encode()).hexdigest()
+    return f"{well}/{field}/new-{digest[:8]}"
+
+
+class ReviewState:
+    """What stands now. Read it; `Sitting` and `replay` change it.
+
+    The arrays have one entry per row of `events`, which holds the pipeline's events and then those that readers
+    added, in the order of their adding; rows never move.
+    """
+
+    def __init__(self, events: Table) -> None:
+        self.events: Table = dict(events)
+        self.decisions: list[Decision] = []
+        self._idle: list[str] = []
+        self._undone: set[tuple[str, int]] = set()
+        self._by_key: dict[tuple[str, int], Decision] = {}
+        self._of_event: dict[str, list[Decision]] = {}
+        self._rows = {name: row for row, name in enumerate(events["event"].tolist())}
+        self.n_pipeline_events = length(events)
+        self._state: dict[str, EventState] = {}
+        self.status = np.full(self.n_pipeline_events, PENDING, dtype=np.int8)
+        self.frame: NDArray[np.int64] = np.asarray(events["frame"], dtype=np.int64).copy()
+        self.killer: NDArray[np.float64] = np.asarray(events["killer_track_id"], dtype=np.float64).copy()
+        self.retimed = np.zeros(self.n_pipeline_events, dtype=bool)
+        self.killer_chosen = np.zeros(self.n_pipeline_events, dtype=bool)
+        self.flagged = np.zeros(self.n_pipeline_events, dtype=bool)
+        self.n_readers = np.zeros(self.n_pipeline_events, dtype=np.int16)
+
+    def row_of(self, event: str) -> int | None:
+        """Row of an event; None where there is none of that name."""
+        return self._rows.get(event)
+
+    def status_of(self, event: str) -> str:
+        """One of STATUSES."""
+        return STATUSES[self.status[self._rows[event]]]
+
+    def of(self, event: str) -> EventState:
+        """All that stands on an event."""
+        row = self._rows[event]
+        untouched = EventState(
+            frame=int(self.events["frame"][row]), killer=float(self.events["killer_track_id"][row])
+        )
+        return self._state.get(event, untouched)
+
+    def decisions_on(self, event: str) -> list[Decision]:
+        """Decisions on an event that stand, in order, undone ones left out."""
+        return [one for one in self._of_event.get(event, ()) if one.key not in self._undone]
+
+    def is_undone(self, decision: Decision) -> bool:
+        """Whether it was undone, and not done again."""
+        return decision.key in self._undone
+
+    @property
+    def track_edits(self) -> list[Decision]:
+        """Splits, joins and swaps of tracks that stand, in order."""
+        return [one for one in self.decisions if one.verb in TRACK_VERBS and one.key not in self._undone]
+
+    @property
+    def label_edits(self) -> list[Decision]:
+        """Changes of label images that stand, in order."""
+        return [one for one in self.decisions if one.verb == "labels" and one.key not in self._undone]
+
+    @property
+    def added(self) -> list[str]:
+        """Events that readers added and that stand."""
+        names = self.events["event"][self.n_pipeline_events :].tolist()
+        return [name for name in names if self.status[self._rows[name]] != WITHDRAWN]
+
+    @property
+    def problems(self) -> list[str]:
+        """Decisions that say nothing here, in words."""
+        lost = [one for name, said in self._of_event.items() if name not in self._rows for one in said]
+        return self._idle + [f"{_said(one)}: there is no event {one.event}." for one in lost]
+
+    def counts(self) -> dict[str, int]:
+        """How many events have which status."""
+        found = np.bincount(self.status, minlength=len(STATUSES)).tolist()
+        return dict(zip(STATUSES, found, strict=True))
+
+    def apply(self, decision: Decision) -> list[str]:
+        """Take one more decision; returns the names of the events that it changes."""
+        touched = self.take(decision)
+        for name in touched:
+            self.settle_row(name)
+        return touched
+
+    def take(self, decision: Decision) -> list[str]:
+        """Write a decision down without drawing the conclusion; `settle_row` does that."""
+        if decision.key in self._by_key:
+            self._idle.append(f"{_said(decision)} is there twice; the second is not counted.")
+            return []
+        self._by_key[decision.key] = decision
+        self.decisions.append(decision)
+        if decision.verb in ("undo", "redo"):
+            return self._turn(decision)
+        if decision.verb in TRACK_VERBS or decision.verb == "labels":
+            return []
+        self._of_event.setdefault(decision.event, []).append(decision)
+        if decision.event not in self._rows:
+            if decision.verb != "add":  # of an event that is added later, by another clock
+                return []
+            self._append_row(decision)
+        return [decision.event]
+
+    def settle_row(self, event: str) -> None:
+        """Draw the conclusion from the decisions that stand on an event."""
+        row = self._rows[event]
+        shown = (int(self.events["frame"][row]), float(self.events["killer_track_id"][row]))
+        now = conclude(self.decisions_on(event), shown=shown, is_added=row >= self.n_pipeline_events)
+        self._state[event] = now
+        self.status[row], self.frame[row], self.killer[row] = now.status, now.frame, now.killer
+        self.retimed[row], self.killer_chosen[row], self.flagged[row] = (
+            now.retimed,
+            now.killer_chosen,
+            now.flagged,
+        )
+        self.n_readers[row] = len(now.verdicts)
+
+    def _turn(self, decision: Decision) -> list[str]:
+        key = (str(decision.values.get("sitting") or decision.sitting), int(decision.values["number"]))
+        meant = self._by_key.get(key)
+        if meant is None or meant.reader != decision.reader or meant.verb in ("undo", "redo"):
+            self._idle.append(
+                f"{_said(decision)}: no decision {key[1]} of {decision.reader} to {decision.verb}."
+            )
+            return []
+        (self._undone.add if decision.verb == "undo" else self._undone.discard)(key)
+        return [meant.event] if meant.event in self._rows else []
+
+    def _append_row(self, decision: Decision) -> None:
+        self.events = {
+            name: np.append(column, _cell(name, column, decision)) for name, column in self.events.items()
+        }
+        self._rows[decision.event] = len(self.status)
+        self.status = np.append(self.status, np.int8(WITHDRAWN))
+        self.frame = np.append(self.frame, np.int64(decision.values["frame"]))
+        self.killer = np.append(self.killer, np.nan)
+        for name in ("retimed", "killer_chosen", "flagged", "n_readers"):
+            column = getattr(self, name)
+            setattr(self, name, np.append(column, np.zeros(1, dtype=column.dtype)))
+
+
+def replay(decisions: Iterable[Decision], events: Table) -> ReviewState:
+    """The state after these decisions, in their order."""
+    state = ReviewState(events)
+    touched: dict[str, None] = {}
+    for decision in decisions:
+        touched.update(dict.fromkeys(state.take(decision)))
+    for name in touched:
+        state.settle_row(name)
+    return state
+
+
+def conclude(decisions: Iterable[Decision], *, shown: tuple[int, float], is_added: bool) -> EventState:
+    """What follows from the decisions on one event that stand.
+
+    Args:
+        decisions: In their order, undone ones left out.
+        shown: (frame, killer) as the pipeline had them.
+        is_added: The pipeline had no such event.
+    """
+    now = EventState(frame=shown[0], killer=shown[1])
+    flags: dict[str, bool] = {}
+    opinions: dict[str, Verdict] = {}  # what counts: the settlement, and what was said after it
+    adders: set[str] = set()
+    for one in decisions:
+        if one.note:
+            now.notes = (*now.notes, (one.reader, one.note))
+        if one.verb == "flag":
+            flags[one.reader] = bool(one.values["flag"])
+        elif one.verb == "settle":
+            opinions = {"": _settlement(one)}
+            now.settled = True
+        elif one.reading == 2:
+            now.repeats[one.reader] = _moved(now.repeats.get(one.reader), one)
+        else:
+            if one.verb == "add":
+                adders.add(one.reader)
+            now.verdicts[one.reader] = _moved(now.verdicts.get(one.reader), one)
+            opinions[one.reader] = now.verdicts[one.reader]
+    now.flagged = any(flags.values())
+    if is_added and not adders:
+        return replace(now, status=WITHDRAWN, verdicts={}, repeats={}, settled=False)
+    if opinions:
+        _weigh(now, list(opinions.values()), shown)
+    return now
+
+
+def _moved(before: Verdict | None, one: Decision) -> Verdict:
+    """A reader's verdict after one more of her decisions: an accept keeps her frame and killer, a rejection does too."""
+    base = before or Verdict(status=PENDING)
+    verdict = replace(base, status=_VERDICTS[one.verb], reason=one.reason, blinded=one.blinded)
+    if one.verb == "accept":
+        verdict = replace(verdict, sees_killer=not one.blinded)
+    if one.verb in ("retime", "add"):
+        verdict = replace(
+            verdict, frame=int(one.values["frame"]), sees_killer=base.sees_killer and before is not None
+        )
+    if one.verb == "killer":
+        verdict = replace(verdict, killer=_killer_of(one.values), sees_killer=True)
+    return verdict
+
+
+def _settlement(one: Decision) -> Verdict:
+    values = one.values
+    killer = _killer_of(values) if "effector_track_id" in values else None
+    frame = int(values["frame"]) if "frame" in values else None
+    status = {"accepted": ACCEPTED, "rejected": REJECTED, "unsure": UNSURE}[values["status"]]
+    return Verdict(status=status, frame=frame, killer=killer)
+
+
+def _weigh(now: EventState, opinions: list[Verdict], shown: tuple[int, float]) -> None:
+    statuses = {one.status for one in opinions}
+    certain = statuses - {UNSURE}
+    if len(certain) > 1:
+        now.status, now.about = DISAGREEMENT, "death"
+        return
+    now.status = certain.pop() if certain else UNSURE
+    if now.status != ACCEPTED:
+        return
+    yes = [one for one in opinions if one.status == ACCEPTED]
+    frames = [one.frame if one.frame is not None else shown[0] for one in yes]
+    killers = [
+        one.killer if one.killer is not None else shown[1]
+        for one in yes
+        if one.killer is not None or one.sees_killer
+    ]
+    if max(frames) - min(frames) > SAME_FRAMES:
+        now.status, now.about = DISAGREEMENT, "frame"
+    elif any(not _same_killer(one, killers[0]) for one in killers):
+        now.status, now.about = DISAGREEMENT, "killer"
+    else:
+        now.frame = sorted(frames)[(len(frames) - 1) // 2]
+        now.retimed = now.frame != shown[0]
+        chosen = [one.killer for one in yes if one.killer is not None]
+        if chosen:
+            now.killer, now.killer_chosen = chosen[0], True
+
+
+def _same_killer(one: float, other: float) -> bool:
+    return one == other or (math.isnan(one) and math.isnan(other))
+
+
+def _killer_of(values: Mapping[str, Any]) -> float:
+    effector = values["effector_track_id"]
+    return math.nan if effector is None else float(effector)
+
+
+def _cell(name: str, column: NDArray[Any], decision: Decision) -> NDArray[Any]:
+    """One cell of the row of an added event: what the reader said, and unknown for the rest."""
+    known: dict[str, Any] = {
+        **decision.anchor,
+        **decision.values,
+        "event": decision.event,
+        "evidence": "reader",
+    }
+    known |= {
+        "first_possible_frame": known["frame"],
+        "last_possible_frame": known["frame"],
+        "probability": 1.0,
+    }
+    known |= {"death_id": 0, "flags": "added", "n_candidates": 0}
+    if column.dtype == object:
+        cell = np.empty(1, dtype=object)
+        cell[0] = known.get(name)
+        return cell
+    return np.array([known.get(name, np.nan if column.dtype.kind == "f" else 0)], dtype=column.dtype)
+
+
+def _said(decision: Decision) -> str:
+    return f"{decision.verb} of {decision.reader or 'nobody'} ({decision.sitting} {decision.number})"

@@ -4,16 +4,27 @@ VENV ?= .venv
 # CPU build by default, so that nobody downloads gigabytes of CUDA by accident.
 # GPU users: make demo TORCH=torch
 TORCH ?= torch==2.13.0
-EXTRAS ?= dev,conformance
+EXTRAS ?= dev,conformance,napari
 BIN := $(VENV)/bin
+GUI := -q tests/napari_plugin/gui
 export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 
-.PHONY: demo test env bench sample lint
+.PHONY: demo test test-gui test-qt tour env bench sample lint
 env: $(VENV)/.ok
 demo: $(VENV)/.ok
 	$(BIN)/killassay demo
 test: $(VENV)/.ok
 	$(BIN)/python -m pytest -q -n 2 --dist worksteal
+	$(BIN)/python -m pytest $(GUI)
+# Windows on a screen in memory (Xvfb); without one they skip and say what to install.
+test-gui: $(VENV)/.ok
+	$(BIN)/python -m pytest $(GUI)
+test-qt: $(VENV)/.ok
+	$(BIN)/uv pip install -q --python $(BIN)/python "$(TORCH)" -e ".[$(EXTRAS),test-qt]"
+	QT_API=pyside6 $(BIN)/python -m pytest $(GUI)
+	QT_API=pyqt6 $(BIN)/python -m pytest $(GUI)
+tour: $(VENV)/.ok
+	$(BIN)/python -m tools.tour
 lint: $(VENV)/.ok
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 bench: $(VENV)/.ok

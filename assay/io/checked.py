@@ -32,6 +32,8 @@ _DECODING_ERRORS = (
     zlib.error,
 )
 _OFFSET = np.dtype("<u8")
+Window = tuple[slice, slice]
+"""Rows and columns, each with a start and a stop inside the image."""
 _ABSENT = np.iinfo(np.uint64).max
 
 
@@ -81,18 +83,26 @@ class CheckedArray:
         """Size along an axis; 1 where the array does not have it."""
         return int(self.array.shape[self.axes.index(axis)]) if axis in self.axes else 1
 
-    def read(self, frames: Sequence[int], channels: Sequence[int] | None) -> NDArray[Any]:
-        """Read whole planes: (frames, channels, Y, X), or (frames, Y, X) where `channels` is None.
+    def read(
+        self, frames: Sequence[int], channels: Sequence[int] | None, *, window: Window | None = None
+    ) -> NDArray[Any]:
+        """Read planes: (frames, channels, Y, X), or (frames, Y, X) where `channels` is None.
+
+        Args:
+            frames: Which ones.
+            channels: Which ones; None for an array without channels.
+            window: Rows and columns, inside the image; None reads whole planes. Only chunks in it are read.
 
         Raises:
             ImageError: A chunk is damaged, or was never written.
         """
-        plane = (self.size("y"), self.size("x"))
+        window = window or (slice(0, self.size("y")), slice(0, self.size("x")))
+        plane = tuple(part.stop - part.start for part in window)
         wanted = [0] if channels is None else list(channels)
         block = np.empty((len(frames), len(wanted), *plane), self.dtype)
         for run_frames, run_slice in _runs(frames):
             for run_channels, channel_slice in _runs(wanted):
-                block[run_frames, run_channels] = self._read_run(run_slice, channel_slice)
+                block[run_frames, run_channels] = self._read_run(run_slice, channel_slice, window)
         return block[:, 0] if channels is None else block
 
     def read_sparse(self, frames: Sequence[int], channels: Sequence[int] | None) -> NDArray[Any]:
@@ -113,18 +123,10 @@ class CheckedArray:
                 absent.update(frames)
         return frozenset(absent)
 
-    def _read_run(self, frames: slice, channels: slice) -> NDArray[Any]:
+    def _read_run(self, frames: slice, channels: slice, window: Window) -> NDArray[Any]:
         """One contiguous run, checked, in the order t, c, y, x."""
-        selection = tuple(
-            frames
-            if axis == "t"
-            else channels
-            if axis == "c"
-            else slice(0, 1)
-            if axis == "z"
-            else slice(0, size)
-            for axis, size in zip(self.axes, self.array.shape, strict=True)
-        )
+        parts = {"t": frames, "c": channels, "z": slice(0, 1), "y": window[0], "x": window[1]}
+        selection = tuple(parts[axis] for axis in self.axes)
         self._require_whole_blosc(selection)
         try:
             block = np.asarray(self.array[selection])

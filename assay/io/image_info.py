@@ -3,6 +3,7 @@
 Nothing is guessed: a scale of 1 without a unit is no pixel size.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,6 +57,7 @@ class ImageInfo:
     frame_min: float | None
     missing_frames: frozenset[int]
     source_files: tuple[str, ...]
+    channel_windows: tuple[tuple[float, float] | None, ...] = ()  # start and end to display
 
     def channel_names(self, n_channels: int) -> tuple[str, ...]:
         """One name per channel, no two alike."""
@@ -168,6 +170,7 @@ def image_info(root: Path, group: str, where: str) -> ImageInfo:
         frame_min=_frame_min(scales, units, where),
         missing_frames=frozenset(int(frame) for frame in record.get("missing_frames", ())),
         source_files=tuple(str(name) for name in record.get("source_files", ())),
+        channel_windows=_windows(ome),
     )
 
 
@@ -183,10 +186,26 @@ def _scale(n_axes: int, level: Mapping[str, Any], multiscales: Mapping[str, Any]
 
 
 def _labels(ome: Mapping[str, Any]) -> tuple[str, ...]:
+    return tuple(
+        str(channel.get("label") or f"channel_{index}") for index, channel in enumerate(_channels(ome))
+    )
+
+
+def _windows(ome: Mapping[str, Any]) -> tuple[tuple[float, float] | None, ...]:
+    """What to display of each channel; None where nobody says or it is no range of numbers."""
+    found: list[tuple[float, float] | None] = []
+    for channel in _channels(ome):
+        window = channel.get("window")
+        ends = [window.get(end) for end in ("start", "end")] if isinstance(window, Mapping) else []
+        numbers = [float(end) for end in ends if isinstance(end, int | float) and math.isfinite(end)]
+        found.append((numbers[0], numbers[1]) if len(numbers) == 2 and numbers[0] < numbers[1] else None)
+    return tuple(found)
+
+
+def _channels(ome: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     omero = ome.get("omero")
     channels: Sequence[Any] = omero.get("channels") or () if isinstance(omero, Mapping) else ()
-    known = [channel if isinstance(channel, Mapping) else {} for channel in channels]
-    return tuple(str(channel.get("label") or f"channel_{index}") for index, channel in enumerate(known))
+    return [channel if isinstance(channel, Mapping) else {} for channel in channels]
 
 
 def _pixel_um(

@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 
 from assay.errors import ImageError, ShapeError
 from assay.io import chunks
-from assay.io.checked import CheckedArray
+from assay.io.checked import CheckedArray, Window
 from assay.io.display import WINDOW_FIELDS, WINDOW_FRAMES, display_window, spread
 from assay.io.durable import disk_refusals, made_whole, sync_disk
 from assay.io.image_groups import UNFINISHED, make_plate, per_field
@@ -155,6 +155,10 @@ class LabelPlate:
         """(T, Y, X) of a field."""
         return self._shapes[field]
 
+    def preview_shrink(self, field: FieldId) -> int:
+        """By how much the preview of a field is smaller than its labels; 0 without one."""
+        return self._shrink[field]
+
     def shard_frames(self, field: FieldId) -> int:
         """How many frames are written together."""
         return shard_frames_of(self._shapes[field], itemsize=LABEL_DTYPE.itemsize, sharded=True)
@@ -215,8 +219,10 @@ class LabelPlate:
         array = CheckedArray(self.path, f"{field.path}/0", where=f"{field}, preview", axes="tcyx")
         return array.read(list(frames), list(range(array.size("c"))))
 
-    def read(self, field: FieldId, role: CellRole, frames: Sequence[int]) -> NDArray[np.uint32]:
-        """Read label images: (len(frames), Y, X).
+    def read(
+        self, field: FieldId, role: CellRole, frames: Sequence[int], *, window: Window | None = None
+    ) -> NDArray[np.uint32]:
+        """Read label images: (len(frames), Y, X), or only the rows and columns of `window`.
 
         Raises:
             ImageError: A chunk is damaged or was never written.
@@ -226,7 +232,7 @@ class LabelPlate:
         if key not in self._arrays:
             self._arrays[key] = CheckedArray(self.path, path, where=f"{field}, {_FOLDERS[role]}", axes="tyx")
         array: CheckedArray = self._arrays[key]
-        return array.read(list(frames), None).astype(LABEL_DTYPE, copy=False)
+        return array.read(list(frames), None, window=window).astype(LABEL_DTYPE, copy=False)
 
     def files_of(
         self, field: FieldId, role: CellRole, first_frame: int, frames: int | None = None

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from assay.errors import ImageError
-from assay.io.checked import CheckedArray
+from assay.io.checked import CheckedArray, Window
 from assay.io.guard import inner_path
 from assay.io.image_groups import UNFINISHED
 from assay.io.image_info import ImageInfo, group_attributes, image_info, ome_of
@@ -96,8 +96,19 @@ class PlateStack:
             self._absent = self._array.absent_frames()
         return declared | self._absent
 
-    def read(self, frames: Sequence[int], channels: Sequence[int] | None = None) -> NDArray[Any]:
+    def read(
+        self,
+        frames: Sequence[int],
+        channels: Sequence[int] | None = None,
+        *,
+        window: Window | None = None,
+    ) -> NDArray[Any]:
         """Read frames, all channels or the given ones: (len(frames), len(channels), Y, X).
+
+        Args:
+            frames: Which ones.
+            channels: Which ones; None is all.
+            window: Rows and columns; None is all. Only the chunks that it meets are read.
 
         Raises:
             ImageError: A chunk is missing or damaged, or a frame was never recorded.
@@ -112,7 +123,7 @@ class PlateStack:
             raise ImageError(
                 f"{self._field}, frame {missing[0]}: this frame was never recorded and holds no image."
             )
-        return self._array.read(list(frames), chosen)
+        return self._array.read(list(frames), chosen, window=window)
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_opened": None}

@@ -28,16 +28,16 @@ def events_of(plan: RunPlan, field: FieldPlan) -> FieldEvents:
         kind=condition.kind if condition else None,
         n_frames=field.shape[0],
         calibration=field.calibration,
-        contacts=_contacts(contacts),
-        deaths=_deaths(read_event_table(field, "deaths"), "target"),
-        targets=_tracks(read_event_table(field, "tracks"), "target"),
+        contacts=contacts_in(contacts),
+        deaths=deaths_in(read_event_table(field, "deaths"), "target"),
+        targets=tracks_in(read_event_table(field, "tracks"), "target"),
         dead_targets=frozenset(_dead_from_start(field)["target"]),
-        engagements=_engagements(contacts),
+        engagements=engagements_in(contacts),
         link_doubts=_doubts(field),
     )
 
 
-def _engagements(contacts: Table) -> dict[int, list[tuple[int, int, float]]] | None:
+def engagements_in(contacts: Table) -> dict[int, list[tuple[int, int, float]]] | None:
     """When the effector held on longest in each contact; None where nobody asked."""
     asked = np.isfinite(contacts["engaged_probability"])
     if not asked.any():
@@ -68,7 +68,7 @@ def outcome_of(field: FieldPlan, events: FieldEvents, uncredited: Mapping[int, f
     return FieldOutcome(
         events=events,
         uncredited=uncredited,
-        effectors=_tracks(read_event_table(field, "tracks"), "effector"),
+        effectors=tracks_in(read_event_table(field, "tracks"), "effector"),
         first_valid_frame=usable[0] if usable else 0,
         last_valid_frame=usable[-1] if usable else 0,
         n_valid_frames=len(usable),
@@ -87,7 +87,8 @@ def uncredited_in(deaths: Table, field: FieldPlan) -> dict[int, float]:
     )
 
 
-def _contacts(table: Table) -> tuple[Contact, ...]:
+def contacts_in(table: Table) -> tuple[Contact, ...]:
+    """The contacts of one field's rows."""
     names = (
         "contact_id",
         "effector_track_id",
@@ -103,7 +104,8 @@ def _contacts(table: Table) -> tuple[Contact, ...]:
     return tuple(Contact(**dict(zip(names, row, strict=True))) for row in rows)
 
 
-def _deaths(table: Table, role: CellRole) -> tuple[Death, ...]:
+def deaths_in(table: Table, role: CellRole) -> tuple[Death, ...]:
+    """The deaths of one role in one field's rows."""
     names = (
         "death_id",
         "track_id",
@@ -121,7 +123,8 @@ def _deaths(table: Table, role: CellRole) -> tuple[Death, ...]:
     )
 
 
-def _tracks(table: Table, role: CellRole) -> tuple[Track, ...]:
+def tracks_in(table: Table, role: CellRole) -> tuple[Track, ...]:
+    """The tracks of one role in one field's rows."""
     names = (
         "track_id",
         "first_frame",

@@ -25,13 +25,15 @@ from assay.pipeline.cells import (
     read_tracks,
 )
 from assay.pipeline.credit_tables import contacts_table, credit_facts, effectors_table, write_credit_facts
+from assay.pipeline.credited import write_credited
 from assay.pipeline.events_of import events_of, outcome_of
 from assay.pipeline.outlines import read_doubts
 from assay.pipeline.plan import FieldPlan, RunPlan
 from assay.pipeline.work_files import read_brightness, work_file
+from assay.protocol import Protocol
 from assay.segmentation_quality import segmentation_warnings
 from assay.stack import FieldId
-from assay.survival import FieldOutcome, control_deaths, summarise_well, untold
+from assay.survival import ControlDeaths, FieldOutcome, control_deaths, summarise_well, untold
 from assay.tracks import step_and_spacing_um
 
 _TARGET_DEATH: tuple[ChannelRole, ChannelRole] = ("target", "death")
@@ -61,7 +63,7 @@ def write_result_tables(plan: RunPlan, results: Results, failed: Mapping[FieldId
         outcome_of(field, of, uncredited)
         for field, of, (_, uncredited) in zip(counted, events, credits, strict=True)
     ]
-    wells = _well_rows(plan, rows, outcomes, model)
+    wells = well_rows(plan.protocol, rows, outcomes, model)
     tables = {
         "deaths": _deaths_table(fields, events, [uncredited for _, uncredited in credits]),
         "kills": table_of_rows(
@@ -78,6 +80,7 @@ def write_result_tables(plan: RunPlan, results: Results, failed: Mapping[FieldId
     folder = plan.results / "tables"
     outputs = [write_table(folder, name, table) for name, table in tables.items()]
     outputs.append(write_credit_facts(plan.results, credit_facts(plan, events, model)))
+    outputs.append(write_credited(plan.results, model, events, outcomes))
     names = plan.channel_names()
     for name in _MERGED:
         outputs.append(merge_tables(folder, name, [event_file(field, name) for field in fields], names))
@@ -133,14 +136,27 @@ def _kill_row(of: FieldEvents, kill: Kill) -> dict[str, Any]:
     }
 
 
-def _well_rows(
-    plan: RunPlan, field_rows: Sequence[Mapping[str, Any]], outcomes: Sequence[FieldOutcome], model: LagModel
+def well_rows(
+    protocol: Protocol,
+    field_rows: Sequence[Mapping[str, Any]],
+    outcomes: Sequence[FieldOutcome],
+    model: LagModel,
+    *,
+    control: ControlDeaths | None = None,
 ) -> list[dict[str, Any]]:
-    """One row per well, in order; a well none of whose fields counts has no numbers, never zeros."""
-    control = control_deaths(outcomes)
+    """One row per well, in order; a well none of whose fields counts has no numbers, never zeros.
+
+    Args:
+        protocol: Says which condition a well is of.
+        field_rows: Of all fields of these wells.
+        outcomes: Of those of them that count.
+        model: Of the plate.
+        control: The target-only wells of the whole plate, where these are only some of its wells.
+    """
+    control = control or control_deaths(outcomes)
     rows: list[dict[str, Any]] = []
     for well in sorted({row["well"] for row in field_rows}):
-        condition = plan.protocol.condition_of(well)
+        condition = protocol.condition_of(well)
         name, kind = (condition.name, condition.kind) if condition else (None, None)
         all_mine = [outcome for outcome in outcomes if outcome.events.well == well]
         lost = [row for row in field_rows if row["well"] == well and row["status"] != "ok"]

@@ -1,0 +1,168 @@
+"""What crediting knew beside the tables: the fitted lag model, and of each film who was dead and which frames count.
+
+Kept by the run, so that a decision of a reader changes one well and the model stays as it was fitted. RESULTS of
+before it was kept are read from the private files of the run, and the model is fitted again to the same events,
+which gives the same model.
+"""
+
+import hashlib
+import json
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from assay.errors import ResultsError
+from assay.io.durable import write_whole
+from assay.io.ome_zarr import open_plate
+from assay.io.results import Results
+from assay.io.tables import read_table
+from assay.lag_model import FieldEvents, LagModel
+from assay.pipeline.work_files import read_facts, work_file
+from assay.protocol import read_protocol
+from assay.stack import FieldId
+from assay.survival import FieldOutcome
+from assay.units import Calibration
+
+_FILE = "credited.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FilmFacts:
+    """What a summary asks of one film that stands in no table."""
+
+    frame_min: float | None
+    n_frames: int
+    first_valid_frame: int
+    last_valid_frame: int
+    n_valid_frames: int
+    dead_targets: tuple[int, ...]  # track ids of cells that were dead when first seen
+    dead_effectors: tuple[int, ...]
+    max_gap_frames: int
+
+    @property
+    def calibration(self) -> Calibration:
+        """Good for times; nothing of credit asks for the size of a pixel."""
+        return Calibration(pixel_um=(1.0, 1.0), frame_min=self.frame_min)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Credited:
+    """The lag model, None where it was not kept, and every film."""
+
+    model: LagModel | None
+    films: Mapping[FieldId, FilmFacts]
+
+
+def write_credited(
+    results: Path, model: LagModel, events: Sequence[FieldEvents], outcomes: Sequence[FieldOutcome]
+) -> Path:
+    """Keep the model and the films; called when the tables of deaths and kills are written."""
+    films = [
+        [of.well, of.field, asdict(_facts_of(of, outcome))]
+        for of, outcome in zip(events, outcomes, strict=True)
+    ]
+    values = {"tables": _tables_sha(results), "model": _plain_model(model), "films": films}
+    file = results / "work" / _FILE
+    file.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(file, (json.dumps(values, sort_keys=True) + "\n").encode())
+    return file
+
+
+def read_credited(results: Path) -> Credited:
+    """Read them back; of RESULTS of before they were kept, the films alone, from the files of the run.
+
+    Raises:
+        ResultsError: Neither is there.
+    """
+    try:
+        values = json.loads((results / "work" / _FILE).read_bytes())
+        if values["tables"] == _tables_sha(results):
+            films = {FieldId(well, field): _film(facts) for well, field, facts in values["films"]}
+            return Credited(model=_model(values["model"]), films=films)
+    except (FileNotFoundError, ValueError, LookupError, TypeError):
+        pass  # not kept, or of other tables: what the run left tells the same
+    return Credited(model=None, films=_films_of_the_run(results))
+
+
+def _facts_of(events: FieldEvents, outcome: FieldOutcome) -> FilmFacts:
+    return FilmFacts(
+        frame_min=events.calibration.frame_min,
+        n_frames=events.n_frames,
+        first_valid_frame=outcome.first_valid_frame,
+        last_valid_frame=outcome.last_valid_frame,
+        n_valid_frames=outcome.n_valid_frames,
+        dead_targets=tuple(sorted(outcome.dead_targets)),
+        dead_effectors=tuple(sorted(outcome.dead_effectors)),
+        max_gap_frames=outcome.max_gap_frames,
+    )
+
+
+def _film(facts: Mapping[str, Any]) -> FilmFacts:
+    lists = {name: tuple(facts[name]) for name in ("dead_targets", "dead_effectors")}
+    return FilmFacts(**{**facts, **lists})
+
+
+def _films_of_the_run(results: Path) -> dict[FieldId, FilmFacts]:
+    fields = read_table(results / "tables", "fields")
+    ok = fields["status"] == "ok"
+    places = [FieldId(w, f) for w, f in zip(fields["well"][ok], fields["field"][ok].tolist(), strict=True)]
+    frames = dict(zip(places, fields["n_frames"][ok].tolist(), strict=True))
+    gap = read_protocol(Results.open(results).protocol_file).tracking.max_gap_frames
+    plate = open_plate(results / "labels.zarr")
+    return {
+        place: _film_of_the_run(results, plate.info(place), place, frames[place], gap) for place in places
+    }
+
+
+def _film_of_the_run(results: Path, info: Any, place: FieldId, n_frames: int, gap: int) -> FilmFacts:
+    try:
+        masked = read_facts(work_file(results, "link", place))["masked_frames"]
+        dead = read_facts(work_file(results, "dead_from_start", place))
+    except (OSError, ValueError, LookupError) as error:
+        raise ResultsError(
+            f"{place}: {results / 'work'} lacks what decisions of readers are counted with. Run the same "
+            "`killassay run` again; what is done is not done again."
+        ) from error
+    usable = sorted(set(range(n_frames)) - {int(frame) for frame in masked})
+    return FilmFacts(
+        frame_min=info.frame_min,
+        n_frames=n_frames,
+        first_valid_frame=usable[0] if usable else 0,
+        last_valid_frame=usable[-1] if usable else 0,
+        n_valid_frames=len(usable),
+        dead_targets=tuple(sorted(dead["target"])),
+        dead_effectors=tuple(sorted(dead["effector"])),
+        max_gap_frames=gap,
+    )
+
+
+def _plain_model(model: LagModel) -> dict[str, Any]:
+    """JSON writes floats so that they come back exactly."""
+    plain = asdict(model)
+    return plain | {"log_likelihoods": sorted(model.log_likelihoods.items())}
+
+
+def _model(plain: Mapping[str, Any]) -> LagModel:
+    def numbers(name: str) -> tuple[float, ...]:
+        return tuple(plain[name])
+
+    low, high = plain["nobody_share"]
+    return LagModel(
+        **{
+            **plain,
+            "edges_min": numbers("edges_min"),
+            "kernel_per_min2": numbers("kernel_per_min2"),
+            "readiness": numbers("readiness"),
+            "log_likelihoods": {int(hits): told for hits, told in plain["log_likelihoods"]},
+            "h0_odds": tuple((change, weight) for change, weight in plain["h0_odds"]),
+            "nobody_share": (low, high),
+        }
+    )
+
+
+def _tables_sha(results: Path, names: Collection[str] = ("deaths", "kills")) -> str:
+    digest = hashlib.sha256()
+    for name in sorted(names):
+        digest.update((results / "tables" / f"{name}.parquet").read_bytes())
+    return digest.hexdigest()

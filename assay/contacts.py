@@ -78,8 +78,6 @@ def find_contacts(
         ShapeError: `pairs` names a cell that is not in the measures.
         ProtocolError: `leave_um` is smaller than `enter_um`.
     """
-    if leave_um < enter_um:
-        raise ProtocolError(f"leave_um must be at least enter_um = {enter_um} um, got {leave_um} um.")
     meetings, sight = meet(
         pairs,
         effectors=effectors,
@@ -89,6 +87,18 @@ def find_contacts(
         masked_frames=masked_frames,
         leave_um=leave_um,
     )
+    return contacts_among(
+        meetings, sight, enter_um=enter_um, bridge_frames=bridge_frames, min_frames=min_frames
+    )
+
+
+def contacts_among(
+    meetings: "Meetings", sight: "Sight", *, enter_um: float, bridge_frames: int, min_frames: int
+) -> list[Contact]:
+    """The contacts in what `meet` found; settings, result and errors as of `find_contacts`."""
+    leave_um = meetings.leave_um
+    if leave_um < enter_um:
+        raise ProtocolError(f"leave_um must be at least enter_um = {enter_um} um, got {leave_um} um.")
     first, last = _episodes(meetings, sight, enter_um=enter_um, bridge_frames=bridge_frames)
     long_enough = meetings.frame[last] - meetings.frame[first] + 1 >= min_frames
     return _contacts_of(meetings, sight, first[long_enough], last[long_enough])
@@ -98,6 +108,7 @@ def find_contacts(
 class Meetings:
     """Frames in which a pair is within leave_um, ordered by (effector, target, frame); both are track ids."""
 
+    leave_um: float
     effector: Ids
     target: Ids
     frame: Ids
@@ -125,6 +136,7 @@ def meet(
     target = track_ids_of(targets, target_tracks, frame=frame, label=pairs.target_label[close])
     order = np.lexsort((frame, target, effector))
     meetings = Meetings(
+        leave_um=leave_um,
         effector=effector[order],
         target=target[order],
         frame=frame[order],

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from assay.contacts import Contact, Meetings, Sight, meet
+from assay.contacts import Contact, Meetings, Sight, contacts_among, meet
 from assay.labels import CellMeasures, Pairs
 from assay.tracks import Tracks
 from assay.units import Calibration
@@ -56,9 +56,8 @@ class Engagements:
     probability: Floats  # per contact: the effector holds on from one of its frames to the next at least
 
 
-def find_engagements(
+def find_held_contacts(
     pairs: Pairs,
-    contacts: Sequence[Contact],
     *,
     effectors: CellMeasures,
     effector_tracks: Tracks,
@@ -66,9 +65,12 @@ def find_engagements(
     target_tracks: Tracks,
     masked_frames: Collection[int],
     calibration: Calibration,
+    enter_um: float,
     leave_um: float,
-) -> Engagements:
-    """Tell the contacts in which the effector holds on from those in which it passes by, and from when to when.
+    bridge_frames: int,
+    min_frames: int,
+) -> tuple[list[Contact], Engagements]:
+    """Find the contacts, and tell those in which the effector holds on from those in which it passes by.
 
     An engaged effector keeps its place beside the target, whatever the stage and the target do; a free one walks as
     effectors do that are near no target. How still "still" is, and how near engaged cells lie, is learnt from all
@@ -76,18 +78,25 @@ def find_engagements(
     values hold. Masked and missed frames carry no evidence.
 
     Args:
-        pairs: Pairs of the whole film, as for `find_contacts`.
-        contacts: What that made of them, with the same settings.
+        pairs: Pairs of the whole film, with every pair up to `leave_um` at least.
         effectors: The effectors of the whole film.
         effector_tracks: Their tracks.
         targets: The targets of the whole film.
         target_tracks: Their tracks.
         masked_frames: Frames that hold no usable image.
         calibration: Gives the frame interval.
-        leave_um: Gap above which a contact ends.
+        enter_um: Gap at which a contact begins.
+        leave_um: Gap above which it ends.
+        bridge_frames: Frames above `leave_um` that do not end it.
+        min_frames: A shorter contact, from first to last frame, is none.
+
+    Returns:
+        The contacts as `find_contacts` gives them, and when effectors hold on in them.
+
+    Raises:
+        ShapeError: `pairs` names a cell that is not in the measures.
+        ProtocolError: `leave_um` is smaller than `enter_um`.
     """
-    if not contacts:
-        return Engagements(engagements=(), probability=np.zeros(0))
     meetings, sight = meet(
         pairs,
         effectors=effectors,
@@ -97,11 +106,26 @@ def find_engagements(
         masked_frames=masked_frames,
         leave_um=leave_um,
     )
+    contacts = contacts_among(
+        meetings, sight, enter_um=enter_um, bridge_frames=bridge_frames, min_frames=min_frames
+    )
+    if not contacts:
+        return [], Engagements(engagements=(), probability=np.zeros(0))
     beside = _places(effectors, meetings.frame, meetings.effector_label) - _places(
         targets, meetings.frame, meetings.target_label
     )
     visits = _visits_of(contacts, meetings, sight, beside)
-    free = _free_steps(pairs, effectors, effector_tracks, masked_frames, leave_um)
+    free = _free_steps(pairs, effectors, effector_tracks, masked_frames)
+    return contacts, _holds_in(visits, contacts, meetings, free, calibration)
+
+
+def _holds_in(
+    visits: "_Visits",
+    contacts: Sequence[Contact],
+    meetings: Meetings,
+    free: Floats,
+    calibration: Calibration,
+) -> Engagements:
     model = start = _Model.usual(free, calibration.minutes(1))
     for _ in range(_ROUNDS):
         posterior = _expect(visits, model)
@@ -188,7 +212,7 @@ def _places(measures: CellMeasures, frame: Ints, label: Ints) -> Floats:
 
 
 def _free_steps(
-    pairs: Pairs, effectors: CellMeasures, tracks: Tracks, masked_frames: Collection[int], leave_um: float
+    pairs: Pairs, effectors: CellMeasures, tracks: Tracks, masked_frames: Collection[int]
 ) -> Floats:
     """How many steps of effectors that are near no target fall into each bin."""
     span = int(effectors.label.max(initial=0)) + 1

@@ -11,15 +11,13 @@ from numpy.typing import NDArray
 
 from assay.compiled import compiled, part
 
-LANES = 16  # pixels that are looked at together
-
 Longs = NDArray[np.int64]
 Doubles = NDArray[np.float64]
 
 
 @compiled
 def sum_cells(
-    image: NDArray[np.int32],
+    runs: NDArray[np.int32],
     others: NDArray[np.int32],
     channels: NDArray[Any],
     pixel_um: tuple[float, float],
@@ -28,7 +26,7 @@ def sum_cells(
     """Sum over the pixels of each label from 0 to `n_labels` - 1; rows of what is not there are 0.
 
     Args:
-        image: (Y, X) labels.
+        runs: (runs, 4) of the label image, from `label_runs`.
         others: (Y, X) labels of the other role.
         channels: (C, Y, X).
         pixel_um: Size (y, x).
@@ -40,10 +38,9 @@ def sum_cells(
         (labels, 3): sums of squared distances from it in um2: yy, xx, yx;
         (C, labels): sums of each channel; and over the covered pixels alone.
     """
-    runs = _runs(image)
     counts = np.zeros((n_labels, 3), dtype=np.int64)
     places = np.zeros((n_labels, 2), dtype=np.int64)
-    _count(runs, image.shape, others, counts, places)
+    _count(runs, others, counts, places)
     centre = np.zeros((n_labels, 2), dtype=np.float64)
     for label in range(n_labels):
         if counts[label, 0]:
@@ -59,52 +56,8 @@ def sum_cells(
 
 
 @part
-def _runs(image: NDArray[np.int32]) -> NDArray[np.int32]:
-    """Runs of one label in one row: row, start, stop, label; in row order."""
-    height, width = image.shape
-    runs = np.empty((width + 1024, 4), dtype=np.int32)
-    n = 0
-    for y in range(height):
-        row = image[y]
-        x = 0
-        while x < width:
-            if row[x] == 0:
-                if x + LANES <= width and _is_empty(row[x : x + LANES]):
-                    x += LANES
-                else:
-                    x += 1
-                continue
-            start = x
-            while x < width and row[x] == row[start]:
-                x += 1
-            if n == len(runs):
-                runs = _longer(runs)
-            runs[n, 0], runs[n, 1], runs[n, 2], runs[n, 3] = y, start, x, row[start]
-            n += 1
-    return runs[:n]
-
-
-@part
-def _is_empty(pixels: NDArray[np.int32]) -> bool:
-    seen = np.int32(0)
-    for k in range(LANES):
-        seen |= pixels[k]
-    return bool(seen == 0)
-
-
-@part
-def _longer(runs: NDArray[np.int32]) -> NDArray[np.int32]:
-    longer = np.empty((2 * runs.shape[0], 4), dtype=np.int32)
-    for k in range(runs.shape[0]):
-        for i in range(4):
-            longer[k, i] = runs[k, i]
-    return longer
-
-
-@part
 def _count(
     runs: NDArray[np.int32],
-    shape: tuple[int, int],
     others: NDArray[np.int32],
     counts: Longs,
     places: Longs,
@@ -119,7 +72,7 @@ def _count(
         for x in range(start, stop):
             under += others[y, x] != 0
         counts[label, 1] += under
-        if y == 0 or y == shape[0] - 1 or start == 0 or stop == shape[1]:
+        if y == 0 or y == others.shape[0] - 1 or start == 0 or stop == others.shape[1]:
             counts[label, 2] += 1
 
 

@@ -162,7 +162,8 @@ class _Sums:
 def _sums(
     image: NDArray[np.int32], others: NDArray[np.int32], channels: NDArray[Any], calibration: Calibration
 ) -> _Sums:
-    from assay.measure_loops import sum_cells  # here, so that who only asks for the version need not wait
+    from assay.label_runs import label_runs  # here, so that who only asks for the version need not wait
+    from assay.measure_loops import sum_cells
 
     names: NDArray[np.int64] | None = None
     largest = int(image.max(initial=0))
@@ -172,7 +173,7 @@ def _sums(
     if channels.dtype not in _COUNTED_AS_THEY_ARE:
         channels = channels.astype(np.float64)
     counts, centre, moments, totals, under_totals = sum_cells(
-        np.ascontiguousarray(image, dtype=np.int32),
+        label_runs(np.ascontiguousarray(image, dtype=np.int32))[0],
         np.ascontiguousarray(others, dtype=np.int32),
         np.ascontiguousarray(channels),
         calibration.pixel_um,

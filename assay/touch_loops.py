@@ -20,13 +20,22 @@ Flags = NDArray[np.bool_]
 
 @compiled
 def pairs_of_frame(
-    effectors: Image, targets: Image, n_labels: int, gaps: Doubles, lengths: Doubles, near_um: float
+    effectors: Image,
+    targets: Image,
+    runs: Ints,
+    rows: Longs,
+    n_labels: int,
+    gaps: Doubles,
+    lengths: Doubles,
+    near_um: float,
 ) -> tuple[Longs, Doubles]:
     """Smallest gap and interface of every effector and target within reach of each other.
 
     Args:
         effectors: (Y, X) labels.
         targets: (Y, X) labels.
+        runs: (runs, 4) of the targets, from `label_runs`.
+        rows: (Y + 1,) where each row's runs begin, from there too.
         n_labels: One more than the largest effector label.
         gaps: (dy, dx) gap in um of two pixels so many steps apart; infinite beyond reach. Along dx it never
             falls, so of a run of pixels in a row only the nearest counts.
@@ -37,7 +46,6 @@ def pairs_of_frame(
         (pairs, 2) effector and target label; (pairs, 2) gap and interface in um.
     """
     height, width = effectors.shape
-    runs, rows = _runs(targets)
     index = _index(runs, rows, width)
     near = _blocks_near(runs, effectors.shape, gaps.shape)
     reach = np.empty(len(gaps), dtype=np.int64)  # columns within reach, for each number of rows
@@ -81,45 +89,6 @@ def _is_empty(pixels: Ints) -> bool:
     for k in range(len(pixels)):
         seen |= pixels[k]
     return bool(seen == 0)
-
-
-@part
-def _runs(image: Image) -> tuple[Ints, Longs]:
-    """Runs of one label in one row: row, start, stop, label, in row order; and where each row's runs begin."""
-    height, width = image.shape
-    runs = np.empty((width + 1024, 4), dtype=np.int32)
-    rows = np.zeros(height + 1, dtype=np.int64)
-    n = 0
-    for y in range(height):
-        row = image[y]
-        x = 0
-        while x < width:
-            if row[x] == 0:
-                if x + BLOCK <= width and _is_empty(row[x : x + BLOCK]):
-                    x += BLOCK
-                    continue
-                while x < width and row[x] == 0:
-                    x += 1
-                if x == width:
-                    break
-            start = x
-            while x < width and row[x] == row[start]:
-                x += 1
-            if n == len(runs):
-                runs = _twice(runs)
-            runs[n, 0], runs[n, 1], runs[n, 2], runs[n, 3] = y, start, x, row[start]
-            n += 1
-        rows[y + 1] = n
-    return runs[:n], rows
-
-
-@part
-def _twice(runs: Ints) -> Ints:
-    longer = np.empty((2 * runs.shape[0], 4), dtype=np.int32)
-    for k in range(runs.shape[0]):
-        for i in range(4):
-            longer[k, i] = runs[k, i]
-    return longer
 
 
 @part

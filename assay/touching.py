@@ -58,13 +58,15 @@ def touching_pairs(
             f"frame {frame}: the label images of effectors and targets must be (Y, X) of one shape, "
             f"got {effectors.shape} and {targets.shape}."
         )
-    from assay.touch_loops import pairs_of_frame  # here, so that who only asks for the version need not wait
+    from assay.label_runs import label_runs  # here, so that who only asks for the version need not wait
+    from assay.touch_loops import pairs_of_frame
 
     names, compact = _compact(effectors)
     target_names, compact_targets = _compact(targets)
     labels, sizes = pairs_of_frame(
         compact,
         compact_targets,
+        *label_runs(compact_targets),
         int(compact.max(initial=0)) + 1,
         _gaps(calibration, max(max_gap_um, enter_um)),
         _crofton(calibration),

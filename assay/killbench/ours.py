@@ -4,16 +4,15 @@ Knows scenes and every room from links to credit. Rungs of truth may take the pl
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from assay.contacts import Contact, find_contacts
+from assay.contacts import Contact
 from assay.deaths import DeathSurvey, survey_deaths
-from assay.engagements import Engagement, Engagements, find_engagements
+from assay.engagements import Engagement, Engagements, find_held_contacts
 from assay.hits import link_doubts
 from assay.killbench.scene import DYE, MARKERS, Scene
 from assay.kills import Kill, credit_kills, fit_lag_model
@@ -149,22 +148,16 @@ def touch_scene(scene: Scene, tracks: Mapping[CellRole, Tracks]) -> tuple[list[C
         enter_um=settings.enter_um,
         max_gap_um=settings.leave_um,
     )
-    film: dict[str, Any] = {
-        "effectors": scene.measures["effector"],
-        "effector_tracks": tracks["effector"],
-        "targets": scene.measures["target"],
-        "target_tracks": tracks["target"],
-        "masked_frames": (),
-        "leave_um": settings.leave_um,
-    }
-    contacts = find_contacts(
+    return find_held_contacts(
         pairs,
-        enter_um=settings.enter_um,
-        bridge_frames=settings.bridge_frames,
-        min_frames=settings.min_frames,
-        **film,
+        effectors=scene.measures["effector"],
+        effector_tracks=tracks["effector"],
+        targets=scene.measures["target"],
+        target_tracks=tracks["target"],
+        masked_frames=(),
+        calibration=scene.calibration,
+        **asdict(settings),
     )
-    return contacts, find_engagements(pairs, contacts, calibration=scene.calibration, **film)
 
 
 def disc_pairs(

@@ -2,16 +2,16 @@
 
 import time
 from collections.abc import Collection, Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from assay.columns import Table, columns_of, make_table, table_of_rows
-from assay.contacts import Contact, find_contacts
+from assay.contacts import Contact
 from assay.deaths import Death, survey_deaths
-from assay.engagements import Engagements, find_engagements
+from assay.engagements import Engagements, find_held_contacts
 from assay.io.ome_zarr import LabelPlate
 from assay.io.results import Results
 from assay.io.tables import read_arrays, read_table, write_arrays, write_table
@@ -302,23 +302,16 @@ def _contacts(
     if plan.shape[0] < 2:
         return [], Engagements(engagements=(), probability=np.zeros(0))
     files = [work_file(plan.results, "pairs", plan.field, first) for first, _ in plan.runs()]
-    pairs, contact = concatenate_pairs([read_pairs(file) for file in files]), plan.protocol.contact
-    film: dict[str, Any] = {
-        "effectors": measures["effector"],
-        "effector_tracks": tracks["effector"],
-        "targets": measures["target"],
-        "target_tracks": tracks["target"],
-        "masked_frames": masked,
-        "leave_um": contact.leave_um,
-    }
-    contacts = find_contacts(
-        pairs,
-        enter_um=contact.enter_um,
-        bridge_frames=contact.bridge_frames,
-        min_frames=contact.min_frames,
-        **film,
+    return find_held_contacts(
+        concatenate_pairs([read_pairs(file) for file in files]),
+        effectors=measures["effector"],
+        effector_tracks=tracks["effector"],
+        targets=measures["target"],
+        target_tracks=tracks["target"],
+        masked_frames=masked,
+        calibration=plan.calibration,
+        **asdict(plan.protocol.contact),
     )
-    return contacts, find_engagements(pairs, contacts, calibration=plan.calibration, **film)
 
 
 def _keep(plan: FieldPlan, name: str, table: Table) -> Any:

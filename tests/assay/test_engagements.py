@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 from assay import engagements
-from assay.contacts import find_contacts
-from assay.engagements import find_engagements
+from assay.engagements import find_held_contacts
 from assay.labels import CellMeasures, Pairs
 from assay.tracks import Track, Tracks
 from assay.units import Calibration
@@ -64,16 +63,19 @@ def engaged(effector_ways, target_ways, *, masked_frames=(), calibration=THREE_M
         gap_um=np.array(gap, float),
         interface_um=np.ones(len(rows)),
     )
-    film = {
-        "effectors": effectors[0],
-        "effector_tracks": effectors[1],
-        "targets": targets[0],
-        "target_tracks": targets[1],
-        "masked_frames": masked_frames,
-        "leave_um": 3.0,
-    }
-    contacts = find_contacts(pairs, enter_um=1.0, bridge_frames=2, min_frames=2, **film)
-    return contacts, find_engagements(pairs, contacts, calibration=calibration, **film)
+    return find_held_contacts(
+        pairs,
+        effectors=effectors[0],
+        effector_tracks=effectors[1],
+        targets=targets[0],
+        target_tracks=targets[1],
+        masked_frames=masked_frames,
+        calibration=calibration,
+        enter_um=1.0,
+        leave_um=3.0,
+        bridge_frames=2,
+        min_frames=2,
+    )
 
 
 def spans(found):

@@ -1,13 +1,13 @@
 """Small films of drawn cells, read by the functions that a run calls: measures, links, contacts, deaths, kills."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from assay.contacts import concatenate_pairs, find_contacts, touching_pairs
+from assay.contacts import concatenate_pairs, touching_pairs
 from assay.deaths import survey_deaths
-from assay.engagements import find_engagements
+from assay.engagements import find_held_contacts
 from assay.kills import FieldEvents, credit_kills, fit_lag_model
 from assay.labels import CELL_ROLES, FrameLabels
 from assay.measures import concatenate, measure
@@ -213,20 +213,15 @@ def _read(measures, pairs, *, n_frames, masked, kind, well) -> Seen:
         )
         for role in CELL_ROLES
     }
-    film = {
-        "effectors": measures["effector"],
-        "effector_tracks": tracks["effector"],
-        "targets": measures["target"],
-        "target_tracks": tracks["target"],
-        "masked_frames": masked,
-        "leave_um": contact.leave_um,
-    }
-    contacts = find_contacts(
+    contacts, engagements = find_held_contacts(
         pairs,
-        enter_um=contact.enter_um,
-        bridge_frames=contact.bridge_frames,
-        min_frames=contact.min_frames,
-        **film,
+        effectors=measures["effector"],
+        effector_tracks=tracks["effector"],
+        targets=measures["target"],
+        target_tracks=tracks["target"],
+        masked_frames=masked,
+        calibration=CALIBRATION,
+        **asdict(contact),
     )
     background = np.full(n_frames, BACKGROUND)
     background[list(masked)] = np.nan
@@ -259,7 +254,7 @@ def _read(measures, pairs, *, n_frames, masked, kind, well) -> Seen:
     return Seen(
         tracks=tracks,
         contacts=contacts,
-        engagements=find_engagements(pairs, contacts, calibration=CALIBRATION, **film),
+        engagements=engagements,
         surveys=surveys,
         events=FieldEvents(
             well=well,

@@ -15,6 +15,7 @@ FLOORS: list[tuple[str, ...]] = [
     ("assay.errors", "assay._version", "assay.compiled"),
     ("assay.units", "assay.columns"),
     ("assay.stack",),
+    ("assay.label_runs",),
     ("assay.labels", "assay.measure_loops", "assay.touch_loops"),
     ("assay.protocol", "assay.brightness", "assay.measures", "assay.touching"),
     ("assay.protocol_template",),

@@ -21,12 +21,15 @@ from pathlib import Path
 from typing import Any
 
 from assay._version import __version__
-from assay.errors import ResultsError, StorageError, TableError
+from assay.columns import Table
+from assay.errors import ResultsError, StorageError
 from assay.io.durable import disk_refusals, refusal, sync_folder
+from assay.io.field_cells import FieldCells
 from assay.io.ledger import file_sha256
 from assay.io.results import Results
 from assay.review.chain import MAX_LINE_BYTES, START, ReadLog, chained_line, longest_common, read_chain
 from assay.review.decisions import Decision, decision_of
+from assay.review.rebinding import CellsOf, rebind
 
 FORMAT = 1
 SUFFIX = ".jsonl"
@@ -179,6 +182,43 @@ def read_logs(results: Results) -> list[Decision]:
     return in_order([one for log in stored_logs(results) for one in log.decisions])
 
 
+def bound_decisions(
+    results: Results, events: Table, *, cells_of: CellsOf | None = None
+) -> tuple[list[Decision], list[str]]:
+    """All decisions as far as they speak of the results as they are now.
+
+    Decisions that were made on other tables (RESULTS were made anew) are found again by the place of their targets.
+
+    Args:
+        results: What is reviewed.
+        events: From `review_events`.
+        cells_of: Gives the cells of a field; left out, they are read from the tables.
+
+    Returns:
+        (decisions, one line for each that is lost).
+
+    Raises:
+        ResultsError: A log is not as it was written; says which line of which file.
+    """
+    now = table_digests(results)
+    kept: list[Decision] = []
+    old: list[Decision] = []
+    lost: list[str] = []
+    for log in stored_logs(results):
+        if not log.decisions:
+            continue
+        if log.header["plate"] != results.plate_identity:
+            lost.append(f"{log.path.name}: {len(log.decisions)} decisions on another plate")
+        elif log.header["tables"] == now:
+            kept += log.decisions
+        else:
+            old += log.decisions
+    if old:
+        carried, gone = rebind(in_order(old), events, cells_of=cells_of or FieldCells(results.tables).of)
+        kept, lost = kept + carried, lost + gone
+    return in_order(kept), lost
+
+
 def in_order(decisions: list[Decision]) -> list[Decision]:
     """By time; within a sitting always as they were numbered, also where the clock was set back."""
     latest: dict[str, str] = {}
@@ -266,7 +306,7 @@ def _parsed(path: Path, chain: ReadLog) -> tuple[tuple[Decision, ...], Mapping[s
     for line, record in enumerate(chain.records[1:], start=2):
         try:
             decision = decision_of(record)
-        except (ResultsError, TableError) as error:
+        except ResultsError as error:
             return (), header, f", line {line}: {error}"
         if (decision.sitting, decision.number, decision.reader) != (path.stem, line - 1, header["reader"]):
             return (), header, f", line {line}: it belongs to another log"

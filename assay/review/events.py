@@ -105,7 +105,7 @@ class ContactBook:
 
         Returns:
             effector_track_id, share (0: not credited), first_frame (of its first contact), last_frame (of its last one
-            that began before the death), duration_min (together), min_gap_um.
+            that began before the death), duration_min (together, up to the death), min_gap_um.
         """
         died = int(event["frame"]) if frame is None else frame
         contacts = take(self._contacts, self._rows(self._contact_keys, event, "target_track_id"))
@@ -122,7 +122,7 @@ class ContactBook:
                 share,
                 mine["first_frame"].min() if seen else np.nan,
                 mine["last_frame"].max() if seen else np.nan,
-                mine["duration_min"].sum(),
+                _minutes_until(died, mine).sum(),
                 mine["min_gap_um"].min() if seen else np.nan,
             ))  # fmt: skip
         rows.sort(key=lambda row: (-row[1], -row[4], row[0]))
@@ -203,8 +203,16 @@ def _contact_facts(
     pairs = np.unique(np.stack([row, kept["effector_track_id"]]), axis=1)
     count += np.bincount(pairs[0], minlength=n)
     of_killer = kept["effector_track_id"] == effector[row]
-    minutes += np.bincount(row[of_killer], weights=kept["duration_min"][of_killer], minlength=n)
+    lasted = _minutes_until(events["frame"][row], kept)
+    minutes += np.bincount(row[of_killer], weights=lasted[of_killer], minlength=n)
     return minutes, count
+
+
+def _minutes_until(died: int | NDArray[Any], contacts: Table) -> NDArray[np.float64]:
+    """How long contacts lasted up to a frame, included; a longer one goes on on the dead target."""
+    frames = contacts["last_frame"] - contacts["first_frame"] + 1
+    seen = np.minimum(contacts["last_frame"], died) - contacts["first_frame"] + 1
+    return np.asarray(contacts["duration_min"] * seen / frames, dtype=np.float64)
 
 
 def _places(

@@ -237,18 +237,24 @@ class Sitting:
         return {**values, "effector_frame": frame, "effector_y_um": place[0], "effector_x_um": place[1]}
 
     def _anchor(self, decision: Decision) -> dict[str, float | int]:
-        row = self.state.row_of(decision.event)
+        """Frame and place of the target, as the event was found; of an added one as the reader says."""
+        events, row = self.state.events, self.state.row_of(decision.event)
         if row is not None:
-            events = self.state.events
-            place = {name: float(events[name][row]) for name in ("y_um", "x_um")}
-            return {"frame": int(events["frame"][row]), **{n: v for n, v in place.items() if np.isfinite(v)}}
-        if decision.verb != "add" or self._position is None:
+            frame = int(events["frame"][row])
+            place: tuple[float, float] | None = (float(events["y_um"][row]), float(events["x_um"][row]))
+            who = (events["well"][row], int(events["field"][row]), int(events["target_track_id"][row]))
+        elif decision.verb == "add":
+            values, place = decision.values, None
+            frame = values["frame"]
+            who = (values["well"], values["field"], values["target_track_id"])
+        else:
             return {}
-        values = decision.values
-        found = self._position(
-            values["well"], values["field"], "target", values["target_track_id"], values["frame"]
+        if (place is None or not np.isfinite(place).all()) and self._position is not None:
+            place = self._position(who[0], who[1], "target", who[2], frame)
+        known = place is not None and bool(np.isfinite(place).all())
+        return {"frame": frame} | (
+            {"y_um": float(place[0]), "x_um": float(place[1])} if place and known else {}
         )
-        return {"frame": values["frame"]} | ({"y_um": found[0], "x_um": found[1]} if found else {})
 
     def _stands(self, event: str, verb: str) -> dict[str, Any]:
         if self.state.row_of(event) is None:

@@ -99,11 +99,20 @@ class ReviewState:
 
     def of(self, event: str) -> EventState:
         """All that stands on an event."""
+        if event in self._state:
+            return self._state[event]
+        frame, killer = self.shown(event)
+        return EventState(frame=frame, killer=killer)
+
+    @property
+    def judged(self) -> list[str]:
+        """Events on which there was ever a decision."""
+        return list(self._state)
+
+    def shown(self, event: str) -> tuple[int, float]:
+        """(frame, killer) as the pipeline had them; of an added event as its first reader had them."""
         row = self._rows[event]
-        untouched = EventState(
-            frame=int(self.events["frame"][row]), killer=float(self.events["killer_track_id"][row])
-        )
-        return self._state.get(event, untouched)
+        return int(self.events["frame"][row]), float(self.events["killer_track_id"][row])
 
     def decisions_on(self, event: str) -> list[Decision]:
         """Decisions on an event that stand, in order, undone ones left out."""
@@ -168,8 +177,9 @@ class ReviewState:
     def settle_row(self, event: str) -> None:
         """Draw the conclusion from the decisions that stand on an event."""
         row = self._rows[event]
-        shown = (int(self.events["frame"][row]), float(self.events["killer_track_id"][row]))
-        now = conclude(self.decisions_on(event), shown=shown, is_added=row >= self.n_pipeline_events)
+        now = conclude(
+            self.decisions_on(event), shown=self.shown(event), is_added=row >= self.n_pipeline_events
+        )
         self._state[event] = now
         self.status[row], self.frame[row], self.killer[row] = now.status, now.frame, now.killer
         self.retimed[row], self.killer_chosen[row], self.flagged[row] = (

@@ -172,7 +172,7 @@ class FrameCache:
         self._store.forget(self._name)
 
     def __getitem__(self, key: Any) -> NDArray[Any]:
-        first, *rest = _whole_key(key, self.ndim)
+        first, *rest = whole_key(key, self.ndim)
         if isinstance(first, SupportsIndex) and np.ndim(cast(Any, first)) == 0:
             number = range(len(self))[first]
             frame = self.frame(number)
@@ -227,7 +227,7 @@ class FrameCache:
             )
 
 
-def _whole_key(key: Any, ndim: int) -> list[Any]:
+def whole_key(key: Any, ndim: int) -> list[Any]:
     """An index as one entry per axis."""
     parts = list(key) if isinstance(key, tuple) else [key]
     at = next((place for place, part in enumerate(parts) if part is Ellipsis), len(parts))

@@ -268,17 +268,65 @@ TABLES: dict[str, tuple[Column, ...]] = {
     ),
 }
 
+_EVENTS = Column("n_events", "int", "target deaths of the pipeline and of readers", True)
+_REVIEWED = Column("n_reviewed", "int", "of these, about which readers agree that it is one, or none", True)
+_REVIEW_COLUMNS: dict[str, tuple[Column, ...]] = {
+    "deaths": (
+        Column("event", "text", "what the review logs call it; null for effectors", True),
+        Column("review", "text", '"pending", "accepted", "unsure", "disagreement" or "added"', True),
+        Column("reviewed_by", "text", "names of its readers, joined by +", True),
+        Column("pipeline_frame", "int", "before review; null where a reader added it", True),
+        Column("pipeline_probability", "float", "before review; null where a reader added it", True),
+    ),
+    "kills": (
+        Column("contact_id", "int", "the contact credited most; null where a reader saw one that was not found", True),
+        Column("lag_min", "float", "from the beginning of the credited contact to the death", True),
+        Column("chosen", "bool", "a reader named this effector"),
+    ),
+    "wells": (
+        _EVENTS,
+        _REVIEWED,
+        Column("pipeline_deaths", "float", "before review", True),
+        Column("pipeline_kills", "float", "before review", True),
+    ),
+    "conditions": (
+        _EVENTS,
+        _REVIEWED,
+        Column("pipeline_kills_per_100_targets", "float", "before review", True),
+        Column("pipeline_cytolysis_percent", "float", "before review", True),
+    ),
+    "contacts": (), "effectors": (), "tracks": (), "contact_times": (),
+}  # fmt: skip
+REVIEWED_PREFIX = "reviewed/"
+REVIEWED_TABLES = tuple(_REVIEW_COLUMNS)
+"""Tables that decisions of readers change: `reviewed/deaths` has the columns of `deaths` and those above."""
+
 MEAN_PREFIX = "mean_"
 """The cells table has one further float column per channel: `mean_<channel>`."""
 
 
 def columns_of(name: str, channel_names: Sequence[str] = ()) -> tuple[Column, ...]:
-    """Columns of a table; `cells` gets one `mean_<channel>` per channel."""
+    """Columns of a table; `cells` gets one `mean_<channel>` per channel.
+
+    Raises:
+        TableError: There is no such table.
+    """
+    if name.startswith(REVIEWED_PREFIX):
+        return _columns_reviewed(name.removeprefix(REVIEWED_PREFIX))
+    if name not in TABLES:
+        raise TableError(f"there is no table {name!r}. Tables are {', '.join(TABLES)}.")
     extra = tuple(
         Column(f"{MEAN_PREFIX}{channel}", "float", f"mean of {channel} over the mask, raw counts", True)
         for channel in (channel_names if name == "cells" else ())
     )
     return TABLES[name] + extra
+
+
+def _columns_reviewed(name: str) -> tuple[Column, ...]:
+    if name not in _REVIEW_COLUMNS:
+        raise TableError(f"there is no reviewed table {name!r}. They are {', '.join(REVIEWED_TABLES)}.")
+    more = {column.name: column for column in _REVIEW_COLUMNS[name]}
+    return tuple(more.pop(column.name, column) for column in TABLES[name]) + tuple(more.values())
 
 
 def make_table(

@@ -136,8 +136,7 @@ def write_csv(path: Path, table: Mapping[str, NDArray[Any]]) -> Path:
 
 
 def _file_of(path: Path, name: str) -> Path:
-    if name not in TABLES:
-        raise TableError(f"there is no table {name!r}. Tables are {', '.join(TABLES)}.")
+    columns_of(name)  # refuses a name that is none
     return path if path.suffix == ".parquet" else path / f"{name}.parquet"
 
 

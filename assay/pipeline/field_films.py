@@ -1,0 +1,133 @@
+"""One field's cells, tracks, pairs and light read back from RESULTS alone: the plate need not be there any more.
+
+For reviews: what a decision touches is judged again from these, never from pixels.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from assay.errors import ResultsError
+from assay.io.tables import read_arrays
+from assay.labels import CELL_ROLES, CellMeasures, CellRole, Pairs
+from assay.measures import concatenate as concatenate_measures
+from assay.pipeline.work_files import (
+    read_facts,
+    read_measures,
+    read_pairs,
+    read_quality,
+    take_measures,
+    work_file,
+)
+from assay.quality import concatenate as concatenate_quality
+from assay.stack import FieldId
+from assay.touching import concatenate_pairs
+from assay.tracks import Track, Tracks
+from assay.vanishing import sightings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FieldFilm:
+    """What the run kept of one field beside its result tables; masked frames are left out of the measures."""
+
+    field: FieldId
+    n_frames: int
+    masked: frozenset[int]
+    measures: Mapping[CellRole, CellMeasures]
+    tracks: Mapping[CellRole, Tracks]
+    pairs: Pairs
+    background: Mapping[str, NDArray[np.float64]]  # channel -> (T,) level without cells, NaN where unknown
+
+
+def read_field_film(results: Path, place: FieldId, *, n_frames: int) -> FieldFilm:
+    """Read all of one field.
+
+    Raises:
+        ResultsError: RESULTS/work/ lacks a part.
+    """
+    try:
+        facts = read_facts(work_file(results, "link", place))
+    except (OSError, ValueError) as error:
+        raise _missing(results, place) from error
+    masked = frozenset(int(frame) for frame in facts["masked_frames"])
+    measures = {role: _measures(results, place, role, masked) for role in CELL_ROLES}
+    names = tuple(measures["target"].means)
+    return FieldFilm(
+        field=place,
+        n_frames=n_frames,
+        masked=masked,
+        measures=measures,
+        tracks={role: read_linked(results, place, role) for role in CELL_ROLES},
+        pairs=concatenate_pairs([read_pairs(file) for file in _parts(results, "pairs", place)]),
+        background=_background(results, place, names, n_frames),
+    )
+
+
+def read_linked(results: Path, place: FieldId, role: CellRole) -> Tracks:
+    """The tracks of one role as they were linked, whoever died.
+
+    Raises:
+        TableError: RESULTS/work/ lacks them.
+    """
+    rows = read_arrays(work_file(results, f"track_rows_{role}", place))
+    table = read_arrays(work_file(results, f"tracks_{role}", place))
+    tracks = tuple(
+        Track(
+            track_id=int(track_id),
+            first_frame=int(first),
+            last_frame=int(last),
+            parent_track_id=int(parent) or None,
+            start=start,
+            end=end,
+            min_link_confidence=None if np.isnan(confidence) else float(confidence),
+        )
+        for track_id, first, last, parent, start, end, confidence in zip(*table.values(), strict=True)
+    )
+    return Tracks(
+        role=role, track_id=rows["track_id"], tracks=tracks, link_confidence=rows.get("link_confidence")
+    )
+
+
+def later_pieces(tracks: Tracks, measures: CellMeasures) -> dict[int, tuple[int, ...]]:
+    """Track -> the tracks in which the same cell was seen again, as the survey of deaths puts them together."""
+    ids = [track.track_id for track in tracks.tracks]
+    found: dict[int, tuple[int, ...]] = {}
+    for chain in sightings(tracks, measures).rows:
+        for n, place in enumerate(chain[:-1]):
+            found[ids[place]] = tuple(ids[later] for later in chain[n + 1 :])
+    return found
+
+
+def _measures(results: Path, place: FieldId, role: CellRole, masked: frozenset[int]) -> CellMeasures:
+    parts = [read_measures(file, role) for file in _parts(results, f"measures_{role}", place)]
+    measures = concatenate_measures(parts)
+    return take_measures(measures, ~np.isin(measures.frame, sorted(masked))) if masked else measures
+
+
+def _background(
+    results: Path, place: FieldId, names: tuple[str, ...], n_frames: int
+) -> dict[str, NDArray[np.float64]]:
+    parts = [read_quality(file, len(names)) for file in _parts(results, "quality", place)]
+    quality = concatenate_quality(parts)
+    levels = {name: np.full(n_frames, np.nan) for name in names}
+    for channel, name in enumerate(names):
+        levels[name][quality.frame] = quality.background[:, channel]
+    return levels
+
+
+def _parts(results: Path, kind: str, place: FieldId) -> list[Path]:
+    """The files of a field's runs of frames, in order."""
+    files = sorted(work_file(results, kind, place, 0).parent.glob("*.parquet"))
+    if not files:
+        raise _missing(results, place)
+    return files
+
+
+def _missing(results: Path, place: FieldId) -> ResultsError:
+    return ResultsError(
+        f"{place}: {results / 'work'} lacks what the run kept of it, so it cannot be judged again. Run the same "
+        "`killassay run` again; what is done is not done again."
+    )

@@ -1,0 +1,270 @@
+"""What decisions of readers do to the numbers: the reviewed tables of a plate, made anew where a decision touches.
+
+The pipeline's tables are never rewritten. The lag model stays as it was fitted, and a death that nobody spoke of
+keeps its shares. A well in which nothing was decided keeps its row to the last digit.
+
+    plate = ReviewedPlate(BasePlate.open(results))
+    tables = plate.update(state)            # deaths, kills, contacts, effectors, tracks, wells, conditions
+    plate.problems                          # decisions that found no event, in words
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from assay.columns import REVIEWED_TABLES, TABLES, Table, length, make_table, table_of_rows
+from assay.conditions import compare_conditions
+from assay.contact_times import contact_time_rows
+from assay.pipeline.plate import well_rows
+from assay.pipeline.reviewed_base import BasePlate, block_of
+from assay.pipeline.reviewed_events import CreditedField, DeathChange, change_field
+from assay.pipeline.reviewed_rows import (
+    FieldBlock,
+    changes_of,
+    field_block,
+    outcome_in,
+    review_columns,
+)
+from assay.review.state import ACCEPTED, REJECTED, WITHDRAWN, ReviewState
+from assay.stack import FieldId
+from assay.survival import ControlDeaths, FieldOutcome, control_deaths, untold
+
+_WITH_ROWS = ("deaths", "kills", "tracks", "contacts", "effectors")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WellChange:
+    """One well before and after the decisions; NaN where a number is not known."""
+
+    well: str
+    condition: str | None
+    deaths: tuple[float, float]
+    kills: tuple[float, float]
+    n_events: int
+    n_reviewed: int
+
+
+class ReviewedPlate:
+    """A plate with decisions; keeps what it computed, so that one more decision costs one well."""
+
+    def __init__(self, base: BasePlate) -> None:
+        self.base = base
+        self.problems: list[str] = []  # decisions that could not be applied, in words
+        self._fields: dict[FieldId, tuple[tuple[DeathChange, ...], FieldBlock]] = {}
+        self._wells: dict[tuple[Any, ...], dict[str, Any]] = {}
+        self._untouched: dict[FieldId, FieldOutcome] = {}
+
+    def update(self, state: ReviewState) -> dict[str, Table]:
+        """The reviewed tables as the decisions stand."""
+        changes, self.problems = changes_of(state), list(state.problems)
+        for place in [place for place in changes if place not in self.base.films]:
+            names = ", ".join(change.event for change in changes.pop(place))
+            self.problems.append(
+                f"{names}: {place} does not count, so what was decided there changes nothing."
+            )
+        blocks = {place: self._block(place, mine) for place, mine in changes.items()}
+        for block in blocks.values():
+            self.problems += block.credited.problems
+        tables = {
+            name: block_of(
+                self.base, name, {p: b.tables[name] for p, b in blocks.items() if name in b.tables}
+            )
+            for name in _WITH_ROWS
+        }
+        tables["deaths"] |= review_columns(tables["deaths"], self.base.tables["deaths"], state)
+        tables["kills"]["chosen"] = _chosen(tables["kills"], blocks)
+        tables["wells"], tables["conditions"] = self._summaries(changes, blocks, state)
+        tables["contact_times"] = self._contact_times(tables["contacts"], blocks)
+        return {name: make_table(f"reviewed/{name}", tables[name]) for name in REVIEWED_TABLES}
+
+    def _block(self, place: FieldId, mine: tuple[DeathChange, ...]) -> FieldBlock:
+        known = self._fields.get(place)
+        if known is not None and known[0] == mine:
+            return known[1]
+        credited = change_field(self._field(place), mine, self.base.lives(place), self.base.model)
+        block = field_block(self.base, place, credited)
+        self._fields[place] = (mine, block)
+        return block
+
+    def _field(self, place: FieldId) -> CreditedField:
+        return self.base.field(place)
+
+    def _outcome(self, place: FieldId, blocks: Mapping[FieldId, FieldBlock]) -> FieldOutcome:
+        if place in blocks:
+            return blocks[place].outcome
+        if place not in self._untouched:
+            field = self._field(place)
+            self._untouched[place] = outcome_in(field, self.base.films[place], self.base, place)
+        return self._untouched[place]
+
+    def _summaries(
+        self,
+        changes: Mapping[FieldId, tuple[DeathChange, ...]],
+        blocks: Mapping[FieldId, FieldBlock],
+        state: ReviewState,
+    ) -> tuple[Table, Table]:
+        base = self.base.tables
+        wells = _rows(base["wells"])
+        if changes:
+            touched = {place.well for place in changes}
+            alone = {str(row["well"]) for row in wells if row["kind"] == "target_only"}
+            control = self._control(alone, blocks)
+            for row in wells:
+                well = str(row["well"])
+                if well in touched or touched & alone:  # what dies by itself enters every well
+                    row.update(self._well_row(well, changes, blocks, control))
+        conditions = _rows(base["conditions"])
+        if changes:
+            conditions = compare_conditions(wells, untold=untold(self.base.model))
+        counted = _reviewed_by_well(state)
+        return (
+            _with_counts("wells", wells, base["wells"], counted),
+            _with_counts("conditions", conditions, base["conditions"], counted, wells=wells),
+        )
+
+    def _control(self, wells: set[str], blocks: Mapping[FieldId, FieldBlock]) -> ControlDeaths | None:
+        mine = [self._outcome(place, blocks) for place in sorted(self.base.films) if place.well in wells]
+        return control_deaths(mine)
+
+    def _well_row(
+        self,
+        well: str,
+        changes: Mapping[FieldId, tuple[DeathChange, ...]],
+        blocks: Mapping[FieldId, FieldBlock],
+        control: ControlDeaths | None,
+    ) -> dict[str, Any]:
+        places = [place for place in sorted(self.base.films) if place.well == well]
+        key = (well, tuple(changes.get(place, ()) for place in places), control)
+        if key not in self._wells:
+            fields = [row for row in _rows(self.base.tables["fields"]) if row["well"] == well]
+            outcomes = [self._outcome(place, blocks) for place in places]
+            (row,) = well_rows(self.base.protocol, fields, outcomes, self.base.model, control=control)
+            self._wells[key] = row
+        return self._wells[key]
+
+    def _contact_times(self, contacts: Table, blocks: Mapping[FieldId, FieldBlock]) -> Table:
+        before = self.base.tables["contacts"]["target_dead"]
+        if len(before) == len(contacts["target_dead"]) and (before == contacts["target_dead"]).all():
+            return dict(self.base.tables["contact_times"])
+        films = self.base.films
+        wells = sorted({place.well for place in films})
+        intervals = {well: {films[p].frame_min for p in films if p.well == well} for well in wells}
+        named = {well: self.base.protocol.condition_of(well) for well in wells}
+        slices = [found for place, found in self.base.slices("contacts").items() if place in films]
+        assert len(before) == len(contacts["target_dead"])
+        rows = np.concatenate([np.arange(found.start, found.stop) for found in slices])
+        times = contact_time_rows(
+            {name: column[rows] for name, column in contacts.items()},
+            wells={well: condition.name if condition else None for well, condition in named.items()},
+            frame_min={
+                well: next(iter(known)) if len(known) == 1 else None for well, known in intervals.items()
+            },
+        )
+        return table_of_rows("contact_times", times)
+
+
+def reviewed_tables(results: Path, state: ReviewState) -> dict[str, Table]:
+    """The tables of RESULTS as they are with the decisions; nothing is written.
+
+    Args:
+        results: RESULTS.
+        state: From `assay.review.state.replay`.
+
+    Returns:
+        The tables of `assay.columns.REVIEWED_TABLES`, with what the pipeline had beside what was reviewed.
+
+    Raises:
+        AssayError: RESULTS are not whole.
+    """
+    return ReviewedPlate(BasePlate.open(results)).update(state)
+
+
+def what_changed(before: Mapping[str, Table], after: Mapping[str, Table]) -> list[WellChange]:
+    """The wells whose deaths or kills the decisions changed, in the order of the wells table."""
+    was, now = (_rows(tables["wells"]) for tables in (before, after))
+    found = []
+    for old, new in zip(was, now, strict=True):
+        deaths = (_number(old["deaths"]), _number(new["deaths"]))
+        kills = (_number(old["kills"]), _number(new["kills"]))
+        if not (_same(*deaths) and _same(*kills)):
+            found.append(
+                WellChange(
+                    well=str(new["well"]),
+                    condition=new["condition"],
+                    deaths=deaths,
+                    kills=kills,
+                    n_events=int(_number(new.get("n_events", 0))),
+                    n_reviewed=int(_number(new.get("n_reviewed", 0))),
+                )
+            )
+    return found
+
+
+def _number(value: Any) -> float:
+    return math.nan if value is None else float(value)
+
+
+def _same(one: float, other: float) -> bool:
+    return one == other or (math.isnan(one) and math.isnan(other))
+
+
+def _rows(table: Table) -> list[dict[str, Any]]:
+    columns = [column.tolist() for column in table.values()]
+    return [dict(zip(table, row, strict=True)) for row in zip(*columns, strict=True)]
+
+
+def _chosen(kills: Table, blocks: Mapping[FieldId, FieldBlock]) -> np.ndarray[Any, Any]:
+    chosen = {
+        (place.well, place.field, death) for place, block in blocks.items() for death in block.credited.chosen
+    }
+    if not chosen:
+        return np.zeros(length(kills), dtype=np.bool_)
+    keys = zip(*(kills[name].tolist() for name in ("well", "field", "death_id")), strict=True)
+    return np.array([key in chosen for key in keys], dtype=np.bool_)
+
+
+def _reviewed_by_well(state: ReviewState) -> dict[str, tuple[int, int]]:
+    """Well -> events that stand, or stood before they were rejected, and those of them that are decided."""
+    counts: dict[str, tuple[int, int]] = {}
+    for well, status in zip(state.events["well"].tolist(), state.status.tolist(), strict=True):
+        if status == WITHDRAWN:
+            continue
+        events, reviewed = counts.get(well, (0, 0))
+        counts[well] = (events + 1, reviewed + (status in (ACCEPTED, REJECTED)))
+    return counts
+
+
+_SHOWN_BEFORE = {
+    "wells": {"pipeline_deaths": "deaths", "pipeline_kills": "kills"},
+    "conditions": {
+        "pipeline_kills_per_100_targets": "kills_per_100_targets",
+        "pipeline_cytolysis_percent": "cytolysis_percent",
+    },
+}
+
+
+def _with_counts(
+    name: str,
+    rows: Sequence[Mapping[str, Any]],
+    before: Table,
+    counted: Mapping[str, tuple[int, int]],
+    *,
+    wells: Sequence[Mapping[str, Any]] = (),
+) -> Table:
+    """How many events of each well, or of a condition's wells, were reviewed, and what the pipeline had."""
+    table = table_of_rows(name, rows)
+    assert set(table) == {column.name for column in TABLES[name]}
+    mine = [
+        [str(row["well"])]
+        if name == "wells"
+        else [str(well["well"]) for well in wells if well["condition"] == row["condition"]]
+        for row in rows
+    ]
+    for place, column in enumerate(("n_events", "n_reviewed")):
+        sums = [sum(counted.get(well, (0, 0))[place] for well in these) for these in mine]
+        table[column] = np.array(sums, dtype=np.float64)
+    return table | {column: before[shown].copy() for column, shown in _SHOWN_BEFORE[name].items()}

@@ -27,7 +27,7 @@ from assay.io.durable import disk_refusals, refusal, sync_folder
 from assay.io.field_cells import FieldCells
 from assay.io.ledger import file_sha256
 from assay.io.results import Results
-from assay.review.chain import MAX_LINE_BYTES, START, ReadLog, chained_line, longest_common, read_chain
+from assay.review.chain import MAX_LINE_BYTES, START, ReadLog, chained_line, read_chain
 from assay.review.decisions import Decision, decision_of
 from assay.review.rebinding import CellsOf, rebind
 
@@ -235,11 +235,11 @@ def read_log(path: Path) -> StoredLog:
     Raises:
         ResultsError: It is not as it was written.
     """
-    data, why = _bytes_of(path)
+    data, why = log_bytes(path)
     if data is None:
         raise _unusable(path, f": {why}")
     chain = read_chain(data)
-    decisions, header, bad = _parsed(path, chain)
+    decisions, header, bad = parsed_log(path, chain)
     if bad:
         raise _unusable(path, bad)
     return StoredLog(path=path, header=header, decisions=decisions, hashes=chain.hashes, torn=chain.torn)
@@ -287,8 +287,8 @@ def table_digests(results: Results) -> dict[str, str]:
         ) from error
 
 
-def _parsed(path: Path, chain: ReadLog) -> tuple[tuple[Decision, ...], Mapping[str, Any], str]:
-    """(decisions, header, what is wrong)."""
+def parsed_log(path: Path, chain: ReadLog) -> tuple[tuple[Decision, ...], Mapping[str, Any], str]:
+    """(decisions, header, what is wrong, as the rest of a sentence that begins with the file's name)."""
     if chain.bad is not None:
         return (), {}, f", line {chain.bad.line}: {chain.bad.why}"
     if not chain.records:
@@ -314,7 +314,8 @@ def _parsed(path: Path, chain: ReadLog) -> tuple[tuple[Decision, ...], Mapping[s
     return tuple(decisions), header, ""
 
 
-def _bytes_of(path: Path) -> tuple[bytes | None, str]:
+def log_bytes(path: Path) -> tuple[bytes | None, str]:
+    """(what a log holds, why it is not read)."""
     if not _LOG_NAME.fullmatch(path.name):
         return None, "its name is not one that killassay gives"
     if path.is_symlink() or not path.is_file():
@@ -338,7 +339,7 @@ def _seen(folder: Path) -> dict[str, list[Any]]:
     """What lies in the folder when a sitting begins: name -> (lines, hash of the last); so a log cut short is noticed."""
     seen: dict[str, list[Any]] = {}
     for path in log_files(folder):
-        data, _ = _bytes_of(path)
+        data, _ = log_bytes(path)
         hashes = read_chain(data).hashes if data else ()
         if hashes:
             seen[path.name] = [len(hashes), hashes[-1]]
@@ -359,33 +360,3 @@ def _can_write(folder: Path) -> bool:
 def _slug(reader: str) -> str:
     kept = re.sub(r"[^A-Za-z0-9]+", "-", reader).strip("-")[:24].strip("-")
     return kept or "reader"
-
-
-def verify_logs(folder: Path) -> list[str]:
-    """Everything in a folder of logs that is not as it was written, one line each; empty where all is well."""
-    found, hashes, headers = [], {}, {}
-    for path in log_files(folder):
-        data, why = _bytes_of(path)
-        if data is None:
-            found.append(f"{path.name}: {why}")
-            continue
-        chain = read_chain(data)
-        _, headers[path.name], bad = _parsed(path, chain)
-        hashes[path.name] = chain.hashes
-        if bad:
-            found.append(f"{path.name}{bad}")
-    for name, header in headers.items():
-        found += _cut_short(name, header, hashes)
-    return found
-
-
-def _cut_short(name: str, header: Mapping[str, Any], hashes: Mapping[str, tuple[str, ...]]) -> list[str]:
-    """Logs that this one saw when it began, and that hold less now."""
-    seen = header.get("seen")
-    found = []
-    for other, entry in seen.items() if isinstance(seen, dict) else ():
-        if other not in hashes:
-            found.append(f"{other}: missing; {name} saw it with {entry[0]} lines")
-        elif not longest_common(hashes[other], *entry):
-            found.append(f"{other}: has {len(hashes[other])} lines; {name} saw {entry[0]}")
-    return found

@@ -151,14 +151,15 @@ class ZarrLabels:
         rows = (table["well"] == place.well) & (table["field"] == place.field) & (table["role"] == role)
         if not length(table):
             return Lineage()
+        ids, counts = np.unique(table["track_id"][rows], return_counts=True)
+        if (counts > 1).any():
+            raise ImageError(
+                f"{named(place, role)}: track {ids[counts > 1][0]} stands twice in {tables / 'tracks.parquet'}. Expected "
+                "one row per track; make the tables again."
+            )
         rows &= ~np.isnan(table["parent_track_id"])
         children, mothers = table["track_id"][rows], table["parent_track_id"][rows]
         parents = {int(child): int(mother) for child, mother in zip(children, mothers, strict=True)}
-        if len(parents) < len(children):
-            raise ImageError(
-                f"{named(place, role)}: a track stands twice in {tables / 'tracks.parquet'}. Expected one row per track; "
-                "make the tables again."
-            )
         return Lineage(parents=parents)
 
     def _group_of(self, place: FieldId) -> str:

@@ -10,6 +10,7 @@ import tifffile
 import zarr
 from numpy.typing import NDArray
 
+from assay.columns import table_of_rows
 from assay.errors import ImageError, VendorFileError
 from assay.io.given_labels import LabelRequest, labels_of, open_labels, require_plate_of
 from assay.io.importers.label_names import name_labels
@@ -18,6 +19,7 @@ from assay.io.label_films import GivenLabels
 from assay.io.label_roles import RoleWords
 from assay.io.lineages import parents_in_csv, parents_in_ctc
 from assay.io.ome_zarr import LabelPlate
+from assay.io.tables import write_table
 from assay.labels import CellRole
 from assay.stack import FieldId
 from assay.units import Calibration
@@ -329,6 +331,22 @@ def test_only_our_own_labels_that_say_so_are_taken_for_tracked(tmp_path: Path):
     (tmp_path / "scenario.json").write_text("{}")
     assert given(unsaid)["target"].tracked
     assert not given(tracked, tracked=False)["target"].tracked
+
+
+def test_a_tracks_table_beside_our_labels_in_which_an_id_stands_twice_is_refused(tmp_path: Path):
+    labels = our_labels(tmp_path / "labels.zarr", values="track_id")
+    row = {
+        "well": "B02", "field": 0, "role": "target", "first_frame": 0, "last_frame": 2, "parent_track_id": None,
+        "start": "movie_start", "end": "movie_end",
+    }  # fmt: skip
+    rows = [row | {"track_id": 5}, row | {"track_id": 300}]
+    write_table(tmp_path / "tables", "tracks", table_of_rows("tracks", rows))
+    assert given(labels)["target"].parents == {}
+    write_table(tmp_path / "tables", "tracks", table_of_rows("tracks", [*rows, row | {"track_id": 300}]))
+    with pytest.raises(
+        ImageError, match=r"well B02, field 0.*target.*: track 300 stands twice in .*tracks\.parquet"
+    ):
+        given(labels)
 
 
 def test_our_own_labels_with_a_lost_chunk_are_an_error_and_not_empty(tmp_path: Path):

@@ -4,8 +4,11 @@ import os
 import platform
 import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -23,10 +26,11 @@ from assay.cli.label_options import (
     looked_at,
     no_model,
 )
-from assay.cli.model_commands import model_for, runtime_of
+from assay.cli.model_commands import known_of, loader_of
 from assay.cli.outputs import refuse_inside_plate
-from assay.cli.progress import Reporter, plain
+from assay.cli.progress import JsonReporter, Reporter, plain
 from assay.errors import AssayError, ProtocolError, ResultsError
+from assay.io.sample import sample_folder
 from assay.protocol import read_protocol
 from assay.report.findings import death_note
 from assay.stack import well_name
@@ -39,6 +43,9 @@ def run(
     out: Annotated[Path, typer.Option(help="RESULTS folder; an existing one is resumed.")],
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     workers: Annotated[int, typer.Option(min=0, help="Processes; 0 chooses by the work and the cores.")] = 0,
+    cluster: Annotated[
+        Path | None, typer.Option(help="Workers are jobs of the cluster that this file describes (TOML).")
+    ] = None,
     wells: Annotated[str, typer.Option(help="Only these, as B02,B03.")] = "",
     shard: Annotated[str, typer.Option(help="I/N: the I-th of N disjoint parts, for job arrays.")] = "",
     shards_per_task: Annotated[int, typer.Option(min=1, help="Whole shards of frames per task.")] = 1,
@@ -47,6 +54,9 @@ def run(
         bool,
         typer.Option("--redo", help="Replace results of a protocol with other channels, model or labels."),
     ] = False,
+    progress: Annotated[
+        str, typer.Option(help="bar, or json: one JSON line a step on stderr, for programs.")
+    ] = "bar",
     labels: LabelsOption = None,
     labels_effectors: LabelsEffectorsOption = "",
     labels_targets: LabelsTargetsOption = "",
@@ -64,9 +74,21 @@ def run(
         batch_frames=batch_frames or None,
         redo=redo,
     )
+    if cluster is not None and shard:
+        raise ProtocolError("--cluster hands out all the work itself: leave --shard out, or --cluster.")
     request = label_request(labels, labels_effectors, labels_targets, labels_pattern, labels_tracked)
+    if progress not in ("bar", "json"):
+        raise ProtocolError(f"--progress {progress!r}: expected bar or json.")
+    reporter = context.obj if progress == "bar" else JsonReporter(verbose=context.obj.verbose)
     return run_and_show(
-        plate, protocol, out, device=device, options=options, reporter=context.obj, labels=request
+        plate,
+        protocol,
+        out,
+        device=device,
+        options=options,
+        reporter=reporter,
+        labels=request,
+        cluster_file=cluster,
     )
 
 
@@ -97,37 +119,64 @@ def run_and_show(
     options: Any,
     reporter: Reporter,
     labels: Any = None,
+    cluster_file: Path | None = None,
 ) -> int:
     """The main job, then the table of wells; the exit code says whether fields failed."""
-    from dataclasses import replace
-
-    from assay.execution import available_cores
-    from assay.pipeline.run import choose_workers, plan_run, run_plate
+    from assay.execution import read_cluster_file
+    from assay.pipeline.run import plan_run, run_plate
 
     started = datetime.now(UTC)
     refuse_inside_plate(out, "--out")
     protocol = read_protocol(protocol_file)
+    cluster = read_cluster_file(cluster_file) if cluster_file else None
     # bad input is said before torch is loaded
     plan = plan_run(plate, out, protocol=protocol, options=options, labels=labels)
     if note := death_note(protocol):
         reporter.say(f"WARNING {note}")
     plan = looked_at(plan, reporter)
-    make_segmenter, identity = model_for(protocol.model, device) if plan.needs_model else (no_model, {})
-    plan = plan.with_segmenter(identity)
-    if options.workers == 0:
-        options = replace(options, workers=choose_workers(plan, available_cores()))
-    runtime = runtime_of(make_segmenter) if plan.needs_model else {}
-    reporter.detail(f"runs on {runtime.get('chosen', 'no device of its own')}; {options.workers} workers")
-    reporter.detail(f"model {identity}")
-    with reporter.live():
-        outcome = run_plate(
-            plan,
-            make_segmenter=make_segmenter,
-            provenance=_provenance(started, identity, runtime),
-            options=options,
-            progress=reporter,
-        )
+    make_segmenter = loader_of(protocol.model, device) if plan.needs_model else no_model
+    with ExitStack() as opened:
+        engine = opened.enter_context(_cluster_engine(plan, cluster, reporter)) if cluster else None
+        ask = engine.ask if engine else _here
+        identity, runtime = ask(partial(known_of, make_segmenter)) if plan.needs_model else ({}, {})
+        plan = plan.with_segmenter(identity)
+        options = _with_workers(options, plan, engine)
+        reporter.detail(f"runs on {runtime.get('chosen', 'no device of its own')}; {options.workers} workers")
+        reporter.detail(f"model {identity}")
+        with reporter.live():
+            outcome = run_plate(
+                plan,
+                make_segmenter=make_segmenter,
+                provenance=_provenance(started, identity, runtime),
+                options=options,
+                progress=reporter,
+                engine=engine,
+            )
     return _show(outcome, out, reporter)
+
+
+def _here(call: Callable[[], Any]) -> Any:
+    return call()
+
+
+def _cluster_engine(plan: Any, cluster: Any, reporter: Reporter) -> AbstractContextManager[Any]:
+    """Workers that are jobs of a cluster, which must reach plate and RESULTS."""
+    from assay.execution import open_engine
+    from assay.pipeline.run import open_results
+
+    results = open_results(plan)
+    shared = (plan.plate, results.path)
+    return open_engine(0, cluster=cluster, shared=shared, logs=results.work / "cluster", say=reporter.say)
+
+
+def _with_workers(options: Any, plan: Any, engine: Any) -> Any:
+    """How many processes there are: a cluster's, those asked for, or as many as pay."""
+    from assay.execution import available_cores
+    from assay.pipeline.run import choose_workers
+
+    if engine is not None:
+        return replace(options, workers=engine.workers)
+    return options if options.workers else replace(options, workers=choose_workers(plan, available_cores()))
 
 
 def status(results: Annotated[Path, typer.Argument(help="RESULTS folder.")]) -> int:
@@ -144,7 +193,7 @@ def report(
     results: Annotated[Path, typer.Argument(help="RESULTS folder.")],
     format: Annotated[str, typer.Option(help="html, pdf-ready or tables.")] = "html",
 ) -> None:
-    """Make tables and report again, from what is there."""
+    """Make tables and report again, from what is there, with the decisions of readers."""
     from assay.pipeline.run import report_again
 
     if format not in ("html", "pdf-ready", "tables"):
@@ -154,18 +203,6 @@ def report(
     )
     _print_wells(results)
     typer.echo(f"{'tables' if format == 'tables' else 'report'}: {path}")
-
-
-def sample_folder() -> Path:
-    """The sample plate: in the installed package, or in the source tree."""
-    package = Path(__file__).parents[1]
-    for folder in (package / "_sample", package.parent / "data" / "sample"):
-        if (folder / "plate.zarr").is_dir():
-            return folder
-    raise ProtocolError(
-        "the sample plate is not there. Expected data/sample/plate.zarr beside the package; install killassay "
-        "again, or make one: killassay simulate sample.zarr --scenario sample"
-    )
 
 
 def _show(outcome: Any, out: Path, reporter: Reporter) -> int:
@@ -182,11 +219,11 @@ def _show(outcome: Any, out: Path, reporter: Reporter) -> int:
 
 
 def _print_wells(results: Path) -> None:
-    from assay.io.tables import read_table
+    from assay.pipeline.reviewed_results import current_tables
     from assay.report.console import summary_text, well_table, well_text
 
-    tables = {name: read_table(results / "tables", name) for name in ("wells", "conditions", "fields")}
-    typer.echo(summary_text(tables))
+    tables, reviewed = current_tables(results, ("wells", "conditions", "fields"))
+    typer.echo(summary_text(tables) + (f"{plain(reviewed)}\n" if reviewed else ""))
     if sys.stdout.isatty():
         Console(highlight=False).print(well_table(tables))
     else:

@@ -16,10 +16,12 @@ from assay.labels import CellRole
 from assay.pipeline.events_of import events_of, outcome_of, uncredited_in
 from assay.pipeline.pixels import open_stack
 from assay.pipeline.plan import FieldPlan, RunPlan
+from assay.pipeline.reviewed_results import Review, write_reviewed
 from assay.protocol import Condition
 from assay.report.figures import IncidenceCurve
 from assay.report.film_strips import FilmStrip, film_strips
 from assay.report.page import write_report
+from assay.report.reviews import Reviewed
 from assay.stack import FieldId
 from assay.survival import FieldOutcome, target_ends, well_incidence
 
@@ -30,8 +32,11 @@ _GOES_ON = ("divided", "left", "lost")  # ends that say nothing of death: daught
 def write_page(
     plan: RunPlan, results: Results, failed: Mapping[FieldId, str], *, for_print: bool = False
 ) -> Path:
-    """Write the report from the tables that are there."""
+    """Write the report from the tables that are there, with what readers decided; the reviewed tables too."""
+    review = write_reviewed(plan.results)
     tables = {name: read_table(plan.results / "tables", name) for name in TABLES if name != "cells"}
+    if review is not None:
+        tables |= review.tables
     ok = {
         (w, f)
         for w, f, s in zip(*(tables["fields"][n] for n in ("well", "field", "status")), strict=True)
@@ -45,19 +50,37 @@ def write_page(
         tables=tables,
         protocol=plan.protocol,
         provenance=results.read_provenance(),
-        curves=_curves(plan, fields, tables["deaths"]),
+        curves=_curves(plan, _outcomes(plan, fields, tables["deaths"], review)),
         strips=_strips(fields, tables),
+        reviewed=None if review is None else _reviewed(review),
         for_print=for_print,
     )
     return path
 
 
-def _curves(plan: RunPlan, fields: Sequence[FieldPlan], deaths: Table) -> list[IncidenceCurve]:
+def _reviewed(review: Review) -> Reviewed:
+    return Reviewed(
+        state=review.state,
+        before=review.before,
+        tables=review.tables,
+        lost=review.lost,
+        problems=review.problems,
+    )
+
+
+def _outcomes(
+    plan: RunPlan, fields: Sequence[FieldPlan], deaths: Table, review: Review | None
+) -> list[FieldOutcome]:
     films = [field for field in fields if field.shape[0] > 1]
-    outcomes = [outcome_of(f, events_of(plan, f), uncredited_in(deaths, f)) for f in films]
+    if review is not None:
+        return [review.outcomes[field.field] for field in films]
+    return [outcome_of(f, events_of(plan, f), uncredited_in(deaths, f)) for f in films]
+
+
+def _curves(plan: RunPlan, outcomes: Sequence[FieldOutcome]) -> list[IncidenceCurve]:
     if not outcomes:
         return []
-    longest = max(f.calibration.minutes(f.shape[0] - 1) for f in films)
+    longest = max(o.events.calibration.minutes(o.events.n_frames - 1) for o in outcomes)
     times = np.linspace(0.0, longest, _CURVE_POINTS)
     curves = []
     everything = Condition(name="all wells", wells=tuple(sorted({o.events.well for o in outcomes})))

@@ -55,6 +55,7 @@ class ReviewedPlate:
         self.base = base
         self.problems: list[str] = []  # decisions that could not be applied, in words
         self._fields: dict[FieldId, tuple[tuple[DeathChange, ...], FieldBlock]] = {}
+        self._now: Mapping[FieldId, FieldBlock] = {}
         self._wells: dict[tuple[Any, ...], dict[str, Any]] = {}
         self._untouched: dict[FieldId, FieldOutcome] = {}
 
@@ -67,6 +68,7 @@ class ReviewedPlate:
                 f"{names}: {place} does not count, so what was decided there changes nothing."
             )
         blocks = {place: self._block(place, mine) for place, mine in changes.items()}
+        self._now = blocks
         for block in blocks.values():
             self.problems += block.credited.problems
         tables = {
@@ -80,6 +82,10 @@ class ReviewedPlate:
         tables["wells"], tables["conditions"] = self._summaries(changes, blocks, state)
         tables["contact_times"] = self._contact_times(tables["contacts"], blocks)
         return {name: make_table(f"reviewed/{name}", tables[name]) for name in REVIEWED_TABLES}
+
+    def outcomes(self) -> dict[FieldId, FieldOutcome]:
+        """Every field that counts, as it was after the last `update`."""
+        return {place: self._outcome(place, self._now) for place in sorted(self.base.films)}
 
     def _block(self, place: FieldId, mine: tuple[DeathChange, ...]) -> FieldBlock:
         known = self._fields.get(place)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from assay.columns import REVIEWED_TABLES, Table, length, take
+from assay.columns import REVIEWED_TABLES, Table, length
 from assay.hits import link_doubts
 from assay.io.results import Results
 from assay.io.tables import read_arrays, read_table
@@ -186,15 +186,19 @@ def block_of(base: BasePlate, name: str, new: Mapping[FieldId, Table]) -> Table:
     for place in places:  # runs of fields that stay are taken in one piece
         if place in new:
             if kept_from is not None:
-                parts.append(take(whole, np.s_[kept_from:end]))
+                parts.append(_cut(whole, kept_from, end))
                 kept_from = None
             parts.append(new[place])
         else:
             kept_from = known[place].start if kept_from is None else kept_from
             end = known[place].stop
     if kept_from is not None:
-        parts.append(take(whole, np.s_[kept_from:end]))
+        parts.append(_cut(whole, kept_from, end))
     return {column: np.concatenate([part[column] for part in parts]) for column in whole}
+
+
+def _cut(table: Table, first: int, end: int) -> Table:
+    return {name: column[first:end] for name, column in table.items()}
 
 
 _UNFITTED = LagModel(

@@ -1,7 +1,7 @@
 """The order of the steps, for a whole plate: what is there is kept, what failed is said, what stops is resumable."""
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -33,6 +33,7 @@ from assay.pipeline.plan import FieldPlan, RunPlan
 from assay.pipeline.planning import RunOptions as RunOptions
 from assay.pipeline.planning import plan_run as plan_run
 from assay.pipeline.plate import write_result_tables
+from assay.pipeline.reviewed_results import write_reviewed
 from assay.pipeline.status import expected_segmenter, write_expected
 from assay.protocol import read_protocol
 from assay.stack import FieldId
@@ -113,6 +114,7 @@ def run_plate(
     provenance: Mapping[str, Any],
     options: RunOptions,
     progress: Progress,
+    engine: Engine | None = None,
 ) -> RunOutcome:
     """Run the main job, or go on with it: the same answer however often it was stopped.
 
@@ -122,26 +124,36 @@ def run_plate(
         provenance: Versions, device and command, written beside the results.
         options: Workers and parts.
         progress: Is told how far it is.
+        engine: Does the work, as a cluster's; None: `options.workers` processes of this machine.
 
     Raises:
         AssayError: Disk or device refuse, and what is done is kept.
     """
-    results = Results.create_or_open(
-        plan.results,
-        plate_name=plan.plate_name,
-        plate_identity=plan.plate_identity,
-        plate_path=str(plan.plate.resolve()),
-    )
+    results = open_results(plan)
     number, of = options.part
     with ExitStack() as held:
         _begin(plan, results, options, held)
-        with open_engine(options.workers) as engine:
-            run = _Run(plan=plan, results=results, engine=engine, progress=progress)
+        with nullcontext(engine) if engine else open_engine(options.workers) as working:
+            run = _Run(plan=plan, results=results, engine=working, progress=progress)
             _per_field_steps(run, plan.fields[number - 1 :: of], make_segmenter, options)
         failed = dict(sorted({**plan.refused, **run.failed}.items()))
         if of > 1:
             return RunOutcome(plan=plan, failed=failed, complete=False)
         return _finish(plan, results, failed, provenance, progress)
+
+
+def open_results(plan: RunPlan) -> Results:
+    """Make RESULTS, or open those of an earlier run on this plate.
+
+    Raises:
+        ResultsError: The folder belongs to another plate, or holds other things.
+    """
+    return Results.create_or_open(
+        plan.results,
+        plate_name=plan.plate_name,
+        plate_identity=plan.plate_identity,
+        plate_path=str(plan.plate.resolve()),
+    )
 
 
 def _finish(
@@ -217,7 +229,7 @@ def _require_same_images(plan: RunPlan, results: Results) -> None:
 
 
 def report_again(results: Path, *, tables_only: bool, for_print: bool, progress: Progress) -> Path:
-    """Make tables and report again from the events that are there; nothing is segmented or tracked.
+    """Make tables and report again from the events and decisions that are there; nothing is segmented or tracked.
 
     Raises:
         ResultsError: No run was finished here, or the plate is not where it was.
@@ -243,6 +255,8 @@ def report_again(results: Path, *, tables_only: bool, for_print: bool, progress:
         _require_all_events(plan, opened, failed)
         progress.begin("tables" if tables_only else "report", 1)
         write_result_tables(plan, opened, failed)
+        if tables_only:
+            write_reviewed(results)
         path = opened.tables if tables_only else write_page(plan, opened, failed, for_print=for_print)
         progress.advance()
     return path

@@ -40,6 +40,7 @@ from assay.report.numbers import (
     weighted_median,
 )
 from assay.report.plate_map import condition_letters, layout_map, result_map
+from assay.report.reviews import Reviewed, review_section, reviewed_sentence
 from assay.report.svg import ticks
 
 FOLD_ABOVE = 24
@@ -58,6 +59,7 @@ def write_report(
     provenance: Mapping[str, Any],
     curves: Sequence[IncidenceCurve] = (),
     strips: Sequence[FilmStrip] = (),
+    reviewed: Reviewed | None = None,
     for_print: bool = False,
 ) -> None:
     """Write the report page.
@@ -70,6 +72,7 @@ def write_report(
         provenance: What made the numbers: versions, model, device, input, times; written out as it is.
         curves: Cumulative incidence of each condition, in the order of the legend.
         strips: Film strips to show.
+        reviewed: What readers decided; `tables` are then those with the decisions.
         for_print: Unfold everything and keep to black on white.
     """
     page = render_report(
@@ -79,6 +82,7 @@ def write_report(
         provenance=provenance,
         curves=curves,
         strips=strips,
+        reviewed=reviewed,
         for_print=for_print,
     )
     path.write_text(page, encoding="utf-8", newline="\n")
@@ -92,6 +96,7 @@ def render_report(
     provenance: Mapping[str, Any],
     curves: Sequence[IncidenceCurve] = (),
     strips: Sequence[FilmStrip] = (),
+    reviewed: Reviewed | None = None,
     for_print: bool = False,
 ) -> str:
     """The page as text; see `write_report`."""
@@ -113,6 +118,8 @@ def render_report(
         "for_print": for_print,
         "facts": _facts(tables, curves, no_events),
         "headline": findings.headline(tables),
+        "reviewed_sentence": reviewed_sentence(reviewed) if reviewed else None,
+        "review": review_section(reviewed) if reviewed else None,
         "control_note": " ".join(
             filter(None, (findings.death_note(protocol), findings.control_note(tables)))
         ),

@@ -17,6 +17,7 @@ from assay.cli.finetuning import finetune
 from assay.cli.model_commands import train
 from assay.cli.plate_commands import check, import_plate, protocol, score, simulate
 from assay.cli.progress import Reporter, plain
+from assay.cli.review_commands import review, verify
 from assay.cli.run_commands import demo, report, run, status
 from assay.cli.zoo import models
 from assay.errors import AssayError
@@ -63,7 +64,21 @@ def _global_options(
 
 app.command()(demo)
 app.command(name="import")(import_plate)
-for _command in (protocol, check, run, status, report, contacts, export, simulate, score, train, finetune):
+for _command in (
+    protocol,
+    check,
+    run,
+    status,
+    report,
+    review,
+    verify,
+    contacts,
+    export,
+    simulate,
+    score,
+    train,
+    finetune,
+):
     app.command()(_command)
 app.add_typer(models, name="models")
 app.add_typer(bench, name="bench")

@@ -37,7 +37,7 @@ def verify(
     )
     for line in found.unchecked:
         _say(f"not checked: {line}")
-    for line in tables_since_review(opened) if (opened.tables / "deaths.parquet").is_file() else ():
+    for line in tables_since_review(opened):
         _say(f"to know: {line}; they are found again by place or listed as lost")
     for line in found.problems[:_MANY]:
         _say(f"DAMAGED {line}")

@@ -4,23 +4,28 @@ The only home of default values. Functions of the science take thresholds as req
 nobody gets one lab's 5 um by accident.
 """
 
-import difflib
 import math
-import tomllib
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, get_args
 
 from assay.errors import AssayError, ProtocolError
 from assay.labels import CHANNEL_ROLES, ChannelRole
 from assay.stack import well_name
+from assay.toml_values import (
+    LARGEST,
+    nearest,
+    parse_toml,
+    read_text,
+    refuse_unknown,
+    section_values,
+    toml_key,
+    toml_value,
+)
 
 KINDS = ("sample", "mock", "target_only", "effector_only")
 PRECISIONS = ("auto", "fp32", "bf16")
-_LARGEST = (
-    10**9
-)  # no number of an experiment is larger; keeps frames and minutes within every table's integers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,7 +100,7 @@ class Condition:
         lines += [f"wells = {toml_value(list(self.wells))}", f"kind = {toml_value(self.kind)}"]
         if self.seeded_et_ratio is not None:
             lines.append(f"seeded_et_ratio = {toml_value(self.seeded_et_ratio)}")
-        lines += [f"{_toml_key(key)} = {toml_value(value)}" for key, value in self.extra.items()]
+        lines += [f"{toml_key(key)} = {toml_value(value)}" for key, value in self.extra.items()]
         return "\n".join(lines)
 
 
@@ -131,7 +136,7 @@ class Protocol:
                 if name not in channel_names:
                     raise ProtocolError(
                         f"{where}: the protocol's {role} channel {name!r} is not in the images, which have "
-                        f"{', '.join(map(repr, channel_names))}.{_nearest(name, channel_names)}"
+                        f"{', '.join(map(repr, channel_names))}.{nearest(name, channel_names)}"
                     )
                 if channel_names.count(name) > 1:
                     raise ProtocolError(f"{where}: two channels are called {name!r}. Rename one of them.")
@@ -170,15 +175,8 @@ def read_protocol(path: Path) -> Protocol:
     Raises:
         ProtocolError: The file is missing, is not TOML, or holds an unknown key or an impossible value.
     """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError:
-        raise ProtocolError(f"protocol {path} is not UTF-8 text. Save it as UTF-8.") from None
-    except OSError as error:
-        raise ProtocolError(
-            f"protocol {path} cannot be read: {error.strerror}. Expected a TOML file; "
-            "`killassay protocol PLATE.zarr -o P.toml` writes one."
-        ) from error
+    hint = "Expected a TOML file; `killassay protocol PLATE.zarr -o P.toml` writes one."
+    text = read_text(path, "protocol", hint=hint)
     try:
         return parse_protocol(text)
     except AssayError as error:
@@ -187,13 +185,8 @@ def read_protocol(path: Path) -> Protocol:
 
 def parse_protocol(text: str) -> Protocol:
     """Read a protocol from the text of its TOML file."""
-    try:
-        values = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ProtocolError(f"this is not TOML: {error}.") from error
-    except RecursionError:
-        raise ProtocolError("its brackets are nested too deep for a protocol.") from None
-    _refuse_unknown("the protocol", values, ["channels", "condition", *_SECTIONS])
+    values = parse_toml(text, "protocol")
+    refuse_unknown("the protocol", values, ["channels", "condition", *_SECTIONS])
     sections = {name: _section(name, kind, values.get(name, {})) for name, kind in _SECTIONS.items()}
     protocol = Protocol(
         channels=_channels(values.get("channels", {})),
@@ -215,7 +208,7 @@ def _channels(values: Any) -> dict[ChannelRole, tuple[str, ...]]:
             'section [channels] is missing. Expected at least one line such as target = "GFP"; roles are '
             f"{', '.join(CHANNEL_ROLES)}."
         )
-    _refuse_unknown("[channels]", values, list(get_args(ChannelRole)))
+    refuse_unknown("[channels]", values, list(get_args(ChannelRole)))
     channels: dict[ChannelRole, tuple[str, ...]] = {}
     for role in CHANNEL_ROLES:
         if role not in values:
@@ -239,11 +232,7 @@ def _channels(values: Any) -> dict[ChannelRole, tuple[str, ...]]:
 
 
 def _section(name: str, kind: type, values: Any) -> Any:
-    if not isinstance(values, dict):
-        raise ProtocolError(f"{name} = {values!r}: expected a section [{name}].")
-    known = {entry.name: entry for entry in fields(kind)}
-    _refuse_unknown(f"[{name}]", values, list(known))
-    given = {key: _typed(f"[{name}] {key}", known[key].default, value) for key, value in values.items()}
+    given = section_values(name, kind, values)
     if isinstance(given.get("frame_min"), list):
         raise ProtocolError(
             f"[calibration] frame_min = {values['frame_min']!r}: expected a number of minutes."
@@ -251,27 +240,6 @@ def _section(name: str, kind: type, values: Any) -> Any:
     if given.get("pixel_um") is not None:
         given["pixel_um"] = _pair("[calibration] pixel_um", values["pixel_um"])
     return kind(**given)
-
-
-def _typed(where: str, default: Any, value: Any) -> Any:
-    """Keep the type of the default; a whole number may stand for a float."""
-    if isinstance(value, int) and abs(value) > _LARGEST:
-        raise ProtocolError(f"{where}: expected a number of at most {_LARGEST:g}.")
-    if isinstance(default, bool) or isinstance(value, bool):
-        fits = isinstance(default, bool) and isinstance(value, bool)
-    elif isinstance(default, int):
-        fits = isinstance(value, int)
-    elif isinstance(default, float):
-        fits = isinstance(value, int | float)
-        value = float(value) if fits else value
-    elif isinstance(default, str):
-        fits = isinstance(value, str)
-    else:  # calibration: None means "as the images say"
-        fits = isinstance(value, int | float) or (isinstance(value, list) and where.endswith("pixel_um"))
-    if not fits:
-        expected = type(default).__name__ if default is not None else "number"
-        raise ProtocolError(f"{where} = {value!r}: expected a {expected}.")
-    return value
 
 
 def _pair(where: str, value: Any) -> tuple[float, float]:
@@ -296,11 +264,11 @@ def _conditions(values: Any) -> tuple[Condition, ...]:
         kind = block.get("kind", "sample")
         if kind not in KINDS:
             raise ProtocolError(
-                f"condition {name!r}: kind = {kind!r}, expected one of {', '.join(KINDS)}.{_nearest(kind, KINDS)}"
+                f"condition {name!r}: kind = {kind!r}, expected one of {', '.join(KINDS)}.{nearest(kind, KINDS)}"
             )
         ratio = block.get("seeded_et_ratio")
         if ratio is not None and (
-            isinstance(ratio, bool) or not isinstance(ratio, int | float) or not 0 <= ratio < _LARGEST
+            isinstance(ratio, bool) or not isinstance(ratio, int | float) or not 0 <= ratio < LARGEST
         ):
             raise ProtocolError(f"condition {name!r}: seeded_et_ratio = {ratio!r}, expected 0 or more.")
         named = tuple(well_name(well) for well in wells)
@@ -364,37 +332,3 @@ def _check_values(protocol: Protocol) -> None:
         for key, value in asdict(getattr(protocol, section)).items():
             if isinstance(value, float) and not math.isfinite(value):
                 raise ProtocolError(f"[{section}] {key} = {value}: expected a finite number.")
-
-
-def _refuse_unknown(where: str, values: Mapping[str, Any], known: list[str]) -> None:
-    for key in values:
-        if key not in known:
-            raise ProtocolError(
-                f"{where} has an unknown key {key!r}. Known are {', '.join(known)}.{_nearest(key, known)}"
-            )
-
-
-def _nearest(name: Any, known: Iterable[str]) -> str:
-    lowered = {choice.lower(): choice for choice in known}
-    close = difflib.get_close_matches(str(name).lower(), list(lowered), n=1, cutoff=0.4)
-    return f" Did you mean {lowered[close[0]]!r}?" if close else ""
-
-
-def toml_value(value: Any) -> str:
-    """Write one value the way TOML wants it."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, str):
-        escaped = value.replace("\\", "\\\\").replace('"', '\\"')
-        return '"' + "".join(c if c.isprintable() else f"\\U{ord(c):08x}" for c in escaped) + '"'
-    if isinstance(value, list | tuple):
-        return "[" + ", ".join(toml_value(entry) for entry in value) + "]"
-    if isinstance(value, dict):
-        return (
-            "{" + ", ".join(f"{_toml_key(key)} = {toml_value(entry)}" for key, entry in value.items()) + "}"
-        )
-    return str(value)
-
-
-def _toml_key(key: str) -> str:
-    return key if key.replace("_", "").replace("-", "").isalnum() and key.isascii() else toml_value(key)

@@ -14,8 +14,8 @@ from assay.protocol import (
     KillSettings,
     ModelSettings,
     TrackingSettings,
-    toml_value,
 )
+from assay.toml_values import toml_value
 from assay.units import Calibration
 
 # In this order: "dead_nuclei" is a death dye, "live_nuclei" is not.

@@ -21,13 +21,28 @@ def model_for(settings: ModelSettings, device: str) -> tuple[Callable[[], Segmen
     Returns:
         What makes the model in any process, and the model's identity.
     """
-    make = functools.partial(_load, settings.name, device, settings.precision)
-    return make, dict(make().identity)
+    make = loader_of(settings, device)
+    return make, identity_of(make)
+
+
+def loader_of(settings: ModelSettings, device: str) -> Callable[[], Segmenter]:
+    """What makes the model in any process, on any machine; nothing is loaded yet."""
+    return functools.partial(_load, settings.name, device, settings.precision)
+
+
+def identity_of(make: Callable[[], Segmenter]) -> dict[str, str]:
+    """The model's identity on this machine: weights, device, numerics."""
+    return dict(make().identity)
 
 
 def runtime_of(make: Callable[[], Segmenter]) -> Mapping[str, str]:
     """On what the model runs and why, for the record; empty where a segmenter does not say."""
     return dict(getattr(make(), "runtime", {}))
+
+
+def known_of(make: Callable[[], Segmenter]) -> tuple[dict[str, str], dict[str, str]]:
+    """Identity and runtime of the model where it is asked: here, or on a node of a cluster."""
+    return identity_of(make), dict(runtime_of(make))
 
 
 @functools.cache

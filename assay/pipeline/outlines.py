@@ -3,6 +3,7 @@
 Labels of another program are looked at before they are believed, and keep their values.
 """
 
+import platform
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +15,7 @@ from scipy.spatial import cKDTree
 
 from assay.brightness import frames_to_sample
 from assay.columns import Table, concatenate
-from assay.errors import ImageError
+from assay.errors import DeviceError, ImageError
 from assay.io.label_checks import LabelLook, look_at, require_labels, sum_of, warnings_of, whole_labels
 from assay.io.label_films import named
 from assay.io.tables import read_arrays, write_arrays
@@ -42,7 +43,7 @@ class Outlines:
             model: Gives the model.
         """
         self._plan = plan
-        self._model = model() if set(plan.given) != set(CELL_ROLES) else None
+        self._model = _same_numerics(model(), plan) if set(plan.given) != set(CELL_ROLES) else None
         self._looks: dict[CellRole, list[LabelLook]] = {role: [] for role in plan.given}
         self._doubts: list[Table] = [doubts_table(0, ())]
 
@@ -108,6 +109,21 @@ class Outlines:
         images = read_given(self._plan, role, frames)
         self._looks[role] += [look_at(image) for image in images]
         return images
+
+
+def _same_numerics(model: Segmenter, plan: FieldPlan) -> Segmenter:
+    """Refuse a processor that rounds otherwise than the one on which the run was begun: one run never mixes two.
+
+    Raises:
+        DeviceError: It does.
+    """
+    expected, here = (dict(identity).get("numerics") for identity in (plan.segmenter, model.identity))
+    if expected != here:
+        raise DeviceError(
+            f"the run was begun with the numerics {expected}, this machine ({platform.node()}) has {here}. One run never "
+            'mixes two: ask the cluster for one kind of node, or set [model] precision = "fp32" in the protocol.'
+        )
+    return model
 
 
 def read_doubts(plan: FieldPlan) -> list[Table]:

@@ -3,8 +3,9 @@ from pathlib import Path
 import pytest
 
 from assay.errors import ProtocolError
-from assay.protocol import parse_protocol, read_protocol, toml_value
+from assay.protocol import parse_protocol, read_protocol
 from assay.protocol_template import protocol_template, suggest_roles
+from assay.toml_values import toml_value
 from assay.units import Calibration
 
 FULL = """

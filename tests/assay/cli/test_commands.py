@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -29,10 +29,7 @@ Command = Callable[..., tuple[int, str, str]]
 def killassay(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Command:
     """Run a command in this process, with a plain segmenter for the model: (exit code, stdout, stderr)."""
 
-    def plain_model(settings: Any, device: str) -> tuple[Callable[[], Any], Mapping[str, str]]:
-        return make, make().identity
-
-    monkeypatch.setattr(run_commands, "model_for", plain_model)
+    monkeypatch.setattr(run_commands, "loader_of", lambda settings, device: make)
 
     def command(*words: Any) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["killassay", *map(str, words)])
@@ -320,7 +317,7 @@ class Slow(ThresholdSegmenter):
         time.sleep(0.5)
         return super().segment(images, **options)
 
-run_commands.model_for = lambda settings, device: (Slow, Slow().identity)
+run_commands.loader_of = lambda settings, device: Slow
 from assay.cli import main
 main()
 """

@@ -1,0 +1,213 @@
+"""The same tasks on Dask workers, of this machine or of a cluster: a bounded window of them in flight.
+
+Tasks carry paths and small values, never arrays; what they make lies on disk, with a commit record of its own, before
+they return. So any worker, and the scheduler too, may die at any moment, and none of them decides what the answer is.
+"""
+
+import itertools
+import queue
+import signal
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, suppress
+from typing import Any, Protocol, TypeVar
+
+from assay.errors import DeviceError
+from assay.execution.tasks import Outcome, Task, attempt
+
+_WINDOW_PER_WORKER = 4  # tasks in flight; bounds what the scheduler holds, whatever the plate's size
+_DEATHS_ALLOWED = 2  # a task that takes more workers than this with it is given up
+_LOOK_EVERY_S = 5.0  # how often it is looked whether the workers are well
+
+# The heap is kept between frames instead of being handed back and faulted in again.
+WORKER_ENVIRONMENT = {
+    "OMP_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MALLOC_TRIM_THRESHOLD_": "268435456",
+}
+DASK_SETTINGS = {
+    "distributed.scheduler.allowed-failures": _DEATHS_ALLOWED,
+    "distributed.scheduler.worker-saturation": 1.0,  # a task waits at no worker: none dies of its neighbour
+    "distributed.scheduler.worker-ttl": "60s",  # a worker that hangs is given up after so long
+    "distributed.nanny.pre-spawn-environ": WORKER_ENVIRONMENT,
+    "distributed.worker.memory.target": False,
+    "distributed.worker.memory.spill": False,
+    "distributed.worker.memory.pause": False,
+}
+
+Answer = TypeVar("Answer")
+
+
+class Workers(Protocol):
+    """Where the worker processes come from."""
+
+    count: int  # as many as there may be
+
+    def start(self, opened: ExitStack) -> Any:
+        """Start them, or ask for them; gives a Dask client. What must be ended is told to `opened`."""
+
+    def look_after(self) -> None:
+        """Replace those that are gone. Called now and then while tasks run.
+
+        Raises:
+            DeviceError: No worker will come.
+        """
+
+
+class LocalWorkers:
+    """Processes of this machine, one thread each; Dask replaces those that die."""
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+
+    def start(self, opened: ExitStack) -> Any:
+        """Start the processes, reachable from this machine only."""
+        import dask
+        from distributed import Client, LocalCluster
+
+        with dask.config.set(DASK_SETTINGS):
+            cluster = LocalCluster(
+                n_workers=self.count,
+                threads_per_worker=1,
+                processes=True,
+                host="127.0.0.1",
+                dashboard_address="127.0.0.1:0",  # any free port, so that two runs on a machine do not meet
+                silence_logs=50,
+            )
+            opened.callback(give_up_on, cluster.close, 30)
+            client = Client(cluster)
+            opened.callback(give_up_on, client.close, 10)
+        return client
+
+    def look_after(self) -> None:
+        """Nothing to do."""
+
+
+class DaskEngine:
+    """A bounded window of tasks in flight on workers that are started when the first task comes.
+
+    A run that finds everything done waits for no process.
+    """
+
+    def __init__(self, workers: Workers, *, run_one: Callable[[Task], Outcome] = attempt) -> None:
+        """Take workers, and how one of them runs a task."""
+        self.workers = workers.count
+        self._workers, self._run_one = workers, run_one
+        self._opened = ExitStack()
+        self._client: Any = None
+
+    def run(self, tasks: Iterable[Task]) -> Iterator[Outcome]:
+        """Run the tasks, a window at a time; a worker that dies is replaced and its task tried again.
+
+        A worker that dies takes down what waits on it as well, so who is to blame is not known: the tasks that
+        workers died on are tried once more at the end, each of them alone.
+        """
+        waiting = iter(tasks)
+        window = list(itertools.islice(waiting, _WINDOW_PER_WORKER * self.workers))
+        if not window:
+            return
+        client = self._started()
+        running: dict[Any, Task] = {}
+        suspects: list[Task] = []
+        alone = False
+        finished: queue.SimpleQueue[Any] = queue.SimpleQueue()
+
+        def submit(task: Task) -> None:
+            key = f"{task.unit}-{time.monotonic_ns()}"
+            future = client.submit(self._run_one, task, pure=False, key=key)
+            running[future] = task
+            future.add_done_callback(finished.put)
+
+        try:
+            for task in window:
+                submit(task)
+            while running:
+                future = self._next(finished)
+                task = running.pop(future)
+                if _killed(future) and not alone:
+                    suspects.append(task)
+                else:
+                    yield _outcome_of(future, task)
+                for task in itertools.islice(waiting, 1):
+                    submit(task)
+                if not running and suspects:
+                    alone = True
+                    submit(suspects.pop(0))
+        finally:
+            client.cancel(list(running))
+
+    def ask(self, call: Callable[[], Answer]) -> Answer:
+        """What a worker answers, for what only it can know."""
+        future = self._started().submit(call, pure=False)
+        finished: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        future.add_done_callback(finished.put)
+        answer: Answer = _result_of(self._next(finished))
+        return answer
+
+    def close(self) -> None:
+        """End the workers, if there are any."""
+        self._client = None
+        self._opened.close()
+
+    def _next(self, finished: "queue.SimpleQueue[Any]") -> Any:
+        """The next task that ended; while it is waited for, the workers are looked after."""
+        while True:
+            with suppress(queue.Empty):
+                future = finished.get(timeout=_LOOK_EVERY_S)
+                if future.done():
+                    return future
+                future.add_done_callback(finished.put)  # its worker died with the answer: it is done again
+            self._workers.look_after()
+
+    def _started(self) -> Any:
+        if self._client is None:
+            self._client = self._workers.start(self._opened)
+            self._client.register_plugin(_deaf_to_interrupts())
+        return self._client
+
+
+def give_up_on(close: Callable[..., Any], seconds: int) -> None:
+    """Close in so many seconds or not at all: the work is done or given up, slow good-byes change nothing."""
+    with suppress(TimeoutError):
+        close(timeout=seconds)
+
+
+def _deaf_to_interrupts() -> Any:
+    """Ctrl-C on a terminal reaches every process of the run; this one ends the workers, in order."""
+    from distributed import WorkerPlugin
+
+    class DeafToInterrupts(WorkerPlugin):  # type: ignore[misc]
+        def setup(self, worker: Any) -> None:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    return DeafToInterrupts()
+
+
+def _killed(future: Any) -> bool:
+    from distributed.scheduler import KilledWorker
+
+    return future.status == "error" and isinstance(future.exception(), KilledWorker)
+
+
+def _outcome_of(future: Any, task: Task) -> Outcome:
+    if _killed(future):
+        message = (
+            f"{task.unit}: the worker died {_DEATHS_ALLOWED + 1} times on it, most likely for lack of memory. "
+            "Run with fewer workers, or on a machine with more memory."
+        )
+        return Outcome(task=task, value=None, error=message, seconds=0.0)
+    outcome: Outcome = _result_of(future)
+    return outcome
+
+
+def _result_of(future: Any) -> Any:
+    from distributed import CancelledError
+    from distributed.client import FutureCancelledError
+
+    try:
+        return future.result()
+    except (CancelledError, FutureCancelledError):
+        raise DeviceError(
+            "the Dask scheduler that handed out the work is gone. What is done is kept: run the same command again."
+        ) from None

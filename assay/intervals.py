@@ -53,11 +53,14 @@ def draw_counts(
     vanished: Vanished,
     model: LagModel,
     well: str,
+    n_targets: int,
+    has_effectors: bool,
 ) -> Counts:
     """Draw what may truly have happened in the film of one well.
 
     Whether each death is one; whether effectors caused it, with the errors of the spontaneous hazard and of the
-    well's potency, which are common to all its deaths; how many targets that vanished had died, and of what.
+    well's potency, which are common to all its deaths; how many targets that vanished had died, and of what. No
+    more can die than were seen alive, and without an effector none was killed.
 
     Args:
         rng: Source of chance.
@@ -66,6 +69,8 @@ def draw_counts(
         vanished: Of the well, all fields together.
         model: The plate's lag model.
         well: Its name.
+        n_targets: Tracks of targets that were alive when first seen.
+        has_effectors: Whether any effector was seen.
     """
     tilt = _h0_error(rng, model) + _log_gamma(rng, model.potency_kills.get(well, model.kill_deaths))
     by_effector = expit(logit(np.clip(caused, 1e-6, 1 - 1e-6))[None, :] + tilt[:, None])
@@ -77,9 +82,10 @@ def draw_counts(
     killed_share = rng.beta(n_killed + _VAGUE, n_real - n_killed + _VAGUE)
     missed_kills = rng.binomial(missed, killed_share)
     smooth = rng.random(DRAWS) - 0.5  # a count is known to half a cell at best
+    most_kills = n_targets if has_effectors or n_killed.any() else 0
     return Counts(
-        kills=np.maximum(n_killed + missed_kills + smooth, 0.0),
-        deaths=np.maximum(n_real + missed + smooth, 0.0),
+        kills=np.clip(n_killed + missed_kills + smooth, 0.0, most_kills),
+        deaths=np.clip(n_real + missed + smooth, 0.0, n_targets),
     )
 
 

@@ -104,7 +104,16 @@ def summarise_well(
     deaths, kills = float(probability.sum()), float((probability * caused).sum())
     rng = np.random.default_rng([seed, zlib.crc32(well.encode())])
     vanished = vanished_targets(outcomes)
-    drawn = draw_counts(rng, probability, caused, vanished=vanished, model=model, well=well)
+    drawn = draw_counts(
+        rng,
+        probability,
+        caused,
+        vanished=vanished,
+        model=model,
+        well=well,
+        n_targets=sum(t.track_id not in o.dead_targets for o in outcomes for t in o.events.targets),
+        has_effectors=any(outcome.effectors for outcome in outcomes),
+    )
     low, high = central(drawn.kills, kills)
     row = _row(outcomes, well, condition, kind, status="ok", reason=None)
     row |= {"deaths": deaths, "kills": kills, "kills_low": low, "kills_high": high}

@@ -258,6 +258,7 @@ def _interval(
         last_valid_frame=events.n_frames - 1,
         n_valid_frames=events.n_frames,
         dead_targets=reading.survey.dead_from_start,
+        max_gap_frames=TrackingSettings().max_gap_frames,
     )
     row = summarise_well(
         [outcome], well=events.well, condition=None, kind=events.kind, model=model, control=None

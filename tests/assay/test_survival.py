@@ -323,13 +323,26 @@ def test_the_interval_holds_the_true_number_of_kills_in_about_nine_of_ten_made_f
 
 
 def test_a_well_without_kills_does_not_claim_that_none_was_missed():
-    sure = row_of([outcome([track(n) for n in range(1, 31)])])
+    near = [track(1)]
+    sure = row_of([outcome([track(n) for n in range(1, 31)], effectors=near)])
     assert sure["kills"] == sure["kills_low"] == 0.0
     assert 0.0 < sure["kills_high"] < 1.5
     vanished = [track(30 + n, last=6, end="lost") for n in range(1, 9)]
-    doubtful = row_of([outcome([*(track(n) for n in range(1, 31)), *vanished])])
+    doubtful = row_of([outcome([*(track(n) for n in range(1, 31)), *vanished], effectors=near)])
     assert doubtful["missed_deaths"] == 8.0
     assert doubtful["kills_high"] > 4.0
+
+
+def test_no_more_are_killed_than_were_seen_alive_and_none_where_no_effector_is():
+    nothing = row_of([outcome([], effectors=[track(1)])])
+    assert (nothing["kills"], nothing["kills_low"], nothing["kills_high"]) == (0.0, 0.0, 0.0)
+    # two of three targets die, the third bursts or is lost: three at most
+    both = [death(n, n, 5) for n in (1, 2)]
+    three = row_of([outcome([track(1), track(2), track(3, last=6, end="lost")], both, effectors=[track(1)])])
+    assert 2.0 < three["kills_high"] <= 3.0
+    vanished = [track(n, last=6, end="lost") for n in range(1, 9)]
+    alone = row_of([outcome(vanished, kind="target_only")], kind="target_only")
+    assert (alone["missed_deaths"], alone["kills_low"], alone["kills_high"]) == (8.0, 0.0, 0.0)
 
 
 def test_targets_that_come_back_under_another_name_have_not_vanished():

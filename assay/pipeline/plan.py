@@ -23,7 +23,7 @@ _REVISIONS = {
     "labels": 1,
     "events": 5,
     "credit": 2,
-    "summary": 6,
+    "summary": 7,
     "label images": 1,
     "labels plate": 1,
 }

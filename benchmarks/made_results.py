@@ -1,6 +1,6 @@
 """Result tables of a plate whose events were made and not filmed: for tests and benchmarks of review."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from assay.columns import Table, concatenate, table_of_rows
 from assay.conditions import compare_conditions
@@ -19,9 +19,15 @@ from assay.stack import FieldId
 from assay.survival import untold
 from assay.tracks import Track
 
+Credit = tuple[Sequence[Kill], Mapping[int, float]]
+
 
 def make_base(
-    events: Sequence[FieldEvents], effectors: Mapping[str, Sequence[Track]], protocol: Protocol
+    events: Sequence[FieldEvents],
+    effectors: Mapping[str, Sequence[Track]],
+    protocol: Protocol,
+    *,
+    mistake: Callable[[FieldEvents, Credit], Credit] = lambda of, credit: credit,
 ) -> BasePlate:
     """Credit a plate's events as the pipeline does, and lay them out as its tables.
 
@@ -29,9 +35,10 @@ def make_base(
         events: One field per well, in order of the wells.
         effectors: Well -> tracks of its effectors.
         protocol: Names the conditions.
+        mistake: Changes whom the model credits.
     """
     model = fit_lag_model(events, max_lag_min=protocol.kill.max_lag_min)
-    credited = [(of, *credit_kills(of, model)) for of in events]
+    credited = [(of, *mistake(of, credit_kills(of, model))) for of in events]
     tables = {
         "deaths": _together("deaths", [_deaths(of, nobody) for of, _, nobody in credited]),
         "kills": _together("kills", [_kills(of, kills) for of, kills, _ in credited]),

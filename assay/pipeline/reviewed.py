@@ -21,6 +21,13 @@ from assay.conditions import compare_conditions
 from assay.contact_times import contact_time_rows
 from assay.pipeline.plate import well_rows
 from assay.pipeline.reviewed_base import BasePlate, block_of
+from assay.pipeline.reviewed_corrections import (
+    CorrectedField,
+    Edits,
+    correct_field,
+    corrected_base,
+    edits_of,
+)
 from assay.pipeline.reviewed_events import CreditedField, DeathChange, change_field
 from assay.pipeline.reviewed_rows import (
     FieldBlock,
@@ -29,6 +36,7 @@ from assay.pipeline.reviewed_rows import (
     outcome_in,
     review_columns,
 )
+from assay.review.decisions import TRACK_VERBS, Decision
 from assay.review.state import ACCEPTED, REJECTED, WITHDRAWN, ReviewState
 from assay.stack import FieldId
 from assay.survival import ControlDeaths, FieldOutcome, control_deaths, untold
@@ -51,8 +59,11 @@ class WellChange:
 class ReviewedPlate:
     """A plate with decisions; keeps what it computed, so that one more decision costs one well."""
 
-    def __init__(self, base: BasePlate) -> None:
+    def __init__(self, base: BasePlate, *, results: Path | None = None) -> None:
         self.base = base
+        self._results = results  # where corrections of tracks and outlines find what the run kept
+        self._corrected = base  # with these corrections
+        self._corrections: dict[FieldId, tuple[tuple[Decision, ...], CorrectedField]] = {}
         self.problems: list[str] = []  # decisions that could not be applied, in words
         self._fields: dict[FieldId, tuple[tuple[DeathChange, ...], FieldBlock]] = {}
         self._now: Mapping[FieldId, FieldBlock] = {}
@@ -62,11 +73,13 @@ class ReviewedPlate:
     def update(self, state: ReviewState) -> dict[str, Table]:
         """The reviewed tables as the decisions stand."""
         changes, self.problems = changes_of(state), list(state.problems)
+        self._correct(edits_of([one for one in state.decisions if _is_correction(state, one)]))
         for place in [place for place in changes if place not in self.base.films]:
             names = ", ".join(change.event for change in changes.pop(place))
             self.problems.append(
                 f"{names}: {place} does not count, so what was decided there changes nothing."
             )
+        changes = {place: changes.get(place, ()) for place in sorted({*changes, *self._corrections})}
         blocks = {place: self._block(place, mine) for place, mine in changes.items()}
         self._now = blocks
         for block in blocks.values():
@@ -83,6 +96,27 @@ class ReviewedPlate:
         tables["contact_times"] = self._contact_times(tables["contacts"], blocks)
         return {name: make_table(f"reviewed/{name}", tables[name]) for name in REVIEWED_TABLES}
 
+    def _correct(self, edits: Edits) -> None:
+        """Corrected fields from what the run kept; fields whose corrections stand as they stood are not looked at."""
+        kept = {place: one for place, one in self._corrections.items() if edits.get(place) == one[0]}
+        new = {place: mine for place, mine in edits.items() if place not in kept}
+        for place, mine in new.items():
+            if place not in self.base.films or self._results is None:
+                why = "does not count" if self._results is not None else "was never on a disk"
+                self.problems.append(f"{place} {why}, so corrections of its cells change nothing.")
+                continue
+            kept[place] = (mine, correct_field(self._results, self.base, place, mine))
+        if kept != self._corrections:
+            for place in {*kept, *self._corrections}:
+                self._fields.pop(place, None)
+                self._untouched.pop(place, None)
+            self._wells.clear()
+            self._corrections = {place: kept[place] for place in sorted(kept)}
+            corrected = {place: one[1] for place, one in self._corrections.items()}
+            self._corrected = corrected_base(self.base, corrected)
+        for place, (_, one) in self._corrections.items():
+            self.problems += [f"{place}: {said}" for said in one.problems]
+
     def outcomes(self) -> dict[FieldId, FieldOutcome]:
         """Every field that counts, as it was after the last `update`."""
         return {place: self._outcome(place, self._now) for place in sorted(self.base.films)}
@@ -91,20 +125,21 @@ class ReviewedPlate:
         known = self._fields.get(place)
         if known is not None and known[0] == mine:
             return known[1]
-        credited = change_field(self._field(place), mine, self.base.lives(place), self.base.model)
-        block = field_block(self.base, place, credited)
+        lives = self._corrected.lives(place)
+        credited = change_field(self._field(place), mine, lives, self.base.model)
+        block = field_block(self._corrected, place, credited)
         self._fields[place] = (mine, block)
         return block
 
     def _field(self, place: FieldId) -> CreditedField:
-        return self.base.field(place)
+        return self._corrected.field(place)
 
     def _outcome(self, place: FieldId, blocks: Mapping[FieldId, FieldBlock]) -> FieldOutcome:
         if place in blocks:
             return blocks[place].outcome
         if place not in self._untouched:
             field = self._field(place)
-            self._untouched[place] = outcome_in(field, self.base.films[place], self.base, place)
+            self._untouched[place] = outcome_in(field, self._corrected.films[place], self._corrected, place)
         return self._untouched[place]
 
     def _summaries(
@@ -154,15 +189,16 @@ class ReviewedPlate:
 
     def _contact_times(self, contacts: Table, blocks: Mapping[FieldId, FieldBlock]) -> Table:
         before = self.base.tables["contacts"]["target_dead"]
-        if len(before) == len(contacts["target_dead"]) and (before == contacts["target_dead"]).all():
+        same = len(before) == len(contacts["target_dead"]) and not self._corrections
+        if same and (before == contacts["target_dead"]).all():
             return dict(self.base.tables["contact_times"])
         films = self.base.films
         wells = sorted({place.well for place in films})
         intervals = {well: {films[p].frame_min for p in films if p.well == well} for well in wells}
         named = {well: self.base.protocol.condition_of(well) for well in wells}
-        slices = [found for place, found in self.base.slices("contacts").items() if place in films]
-        assert len(before) == len(contacts["target_dead"])
-        rows = np.concatenate([np.arange(found.start, found.stop) for found in slices])
+        counted = {(place.well, place.field) for place in films}
+        keys = zip(contacts["well"].tolist(), contacts["field"].tolist(), strict=True)
+        rows = np.array([key in counted for key in keys], dtype=np.bool_)
         times = contact_time_rows(
             {name: column[rows] for name, column in contacts.items()},
             wells={well: condition.name if condition else None for well, condition in named.items()},
@@ -186,7 +222,7 @@ def reviewed_tables(results: Path, state: ReviewState) -> dict[str, Table]:
     Raises:
         AssayError: RESULTS are not whole.
     """
-    return ReviewedPlate(BasePlate.open(results)).update(state)
+    return ReviewedPlate(BasePlate.open(results), results=Path(results)).update(state)
 
 
 def what_changed(before: Mapping[str, Table], after: Mapping[str, Table]) -> list[WellChange]:
@@ -208,6 +244,10 @@ def what_changed(before: Mapping[str, Table], after: Mapping[str, Table]) -> lis
                 )
             )
     return found
+
+
+def _is_correction(state: ReviewState, one: Decision) -> bool:
+    return (one.verb in TRACK_VERBS or one.verb == "labels") and not state.is_undone(one)
 
 
 def _number(value: Any) -> float:

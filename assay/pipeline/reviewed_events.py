@@ -90,6 +90,9 @@ def change_field(
     touched: dict[int, DeathChange] = {}
     problems: list[str] = []
     for change in sorted(changes, key=lambda one: one.rejected is None):  # first who lives, then who dies
+        if change.death_id is not None and change.death_id not in deaths:
+            problems.append(f"{change.event}: after corrections of tracks there is no such death any more.")
+            continue
         if change.rejected is not None:
             assert change.death_id is not None
             died = deaths.pop(change.death_id)

@@ -54,15 +54,20 @@ def read_review(results: Path) -> Review | None:
     decisions, lost = bound_decisions(opened, events)
     if not decisions and not lost:
         return None
-    return review_of(base, decisions, events, lost)
+    return review_of(base, decisions, events, lost, results=Path(results))
 
 
 def review_of(
-    base: BasePlate, decisions: Collection[Decision], events: Table, lost: Collection[str]
+    base: BasePlate,
+    decisions: Collection[Decision],
+    events: Table,
+    lost: Collection[str],
+    *,
+    results: Path | None = None,
 ) -> Review:
     """The same from what was read."""
     state = replay(decisions, events)
-    plate = ReviewedPlate(base)
+    plate = ReviewedPlate(base, results=results)
     tables = plate.update(state)
     return Review(
         state=state,

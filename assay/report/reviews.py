@@ -54,7 +54,7 @@ def reviewed_sentence(reviewed: Reviewed) -> str:
     ]
     if before:
         more = f" and {len(before) - 3} more" if len(before) > 3 else ""
-        words += f" Before review: kills of 100 targets {', '.join(before[:3])}{more}."
+        words += f" Before review it was {', '.join(before[:3])}{more}."
     return words
 
 

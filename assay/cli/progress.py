@@ -1,10 +1,11 @@
-"""How a long command tells where it is: a bar on a terminal, plain lines elsewhere."""
+"""How a long command tells where it is: a bar on a terminal, plain lines elsewhere, JSON lines for other programs."""
 
+import json
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Self
+from typing import Any, Self
 
 from rich.console import Console
 from rich.progress import (
@@ -81,6 +82,37 @@ class Reporter:
         """Tell something that only --verbose users want to know."""
         if self.verbose:
             self.say(line)
+
+
+class JsonReporter(Reporter):
+    """The same for another program: one JSON object a line on stderr, each step and each unit of it at once.
+
+    `{"step": "segmentation", "done": 3, "total": 24}`, or `{"say": "failed: ..."}` with "level" "info" or "warning".
+    """
+
+    @contextmanager
+    def live(self) -> Iterator[Self]:
+        """Nothing to draw."""
+        yield self
+
+    def begin(self, step: str, total: int, done: int = 0) -> None:
+        """A step begins."""
+        self._step, self._total, self._done = step, total, done
+        self._tell(step=step, done=done, total=total)
+
+    def advance(self) -> None:
+        """One more unit is done."""
+        self._done += 1
+        self._tell(step=self._step, done=self._done, total=self._total)
+
+    def say(self, line: str) -> None:
+        """Tell something worth knowing."""
+        loud = line.startswith(("WARNING", "failed"))
+        self._tell(say=plain(line), level="warning" if loud else "info")
+
+    def _tell(self, **values: Any) -> None:
+        sys.stderr.write(json.dumps(values) + "\n")
+        sys.stderr.flush()
 
 
 def plain(line: str) -> str:

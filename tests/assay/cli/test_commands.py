@@ -1,5 +1,6 @@
 """The command line as a user meets it: what it prints, and the exit code."""
 
+import json
 import os
 import shutil
 import signal
@@ -348,3 +349,20 @@ def test_a_stopped_run_keeps_what_is_done(
     assert "what is done is kept" in err
     assert not list(out.glob(".run.lock"))
     shutil.rmtree(out)
+
+
+def test_a_program_that_runs_it_is_told_every_unit_as_json(
+    killassay: Command, assay_files: tuple[Path, Path], tmp_path: Path
+):
+    plate, protocol = assay_files
+    words = ("run", plate, "--protocol", protocol, "--out", tmp_path / "results")
+    code, out, err = killassay(*words, "--progress", "json")
+    assert code == 0
+    assert f"report: {tmp_path / 'results' / 'report.html'}" in out
+    told = [json.loads(line) for line in err.splitlines()]
+    segmentation = [one for one in told if one.get("step") == "segmentation"]
+    assert segmentation == [{"step": "segmentation", "done": n, "total": 4} for n in range(5)]
+    assert {one["step"] for one in told if "step" in one} >= {"tracking", "contacts and deaths"}
+    code, _, err = killassay(*words, "--progress", "xml")
+    assert code == 2
+    assert "--progress 'xml': expected bar or json." in one_line(err)

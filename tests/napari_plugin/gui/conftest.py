@@ -68,5 +68,5 @@ def sample_results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from tests.small_plates import film, write_small_plate
 
     folder = tmp_path_factory.mktemp("plate")
-    run(write_small_plate(folder / "small.zarr", {"B02": film(6), "C03": film(6)}), folder / "results")
+    run(write_small_plate(folder / "small.zarr", {"B02": film(20), "C03": film(20)}), folder / "results")
     return folder / "results"

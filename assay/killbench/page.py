@@ -1,4 +1,4 @@
-"""The benchmark's scores as tables of text: one block a level, one line a way of reading."""
+"""The benchmark's scores as tables of text: one block a level, one line a way of reading; and how sure ours is."""
 
 import math
 from collections.abc import Sequence
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from assay.killbench.bench import OURS, WAYS, WELLS_LEVEL
 from assay.killbench.levels import LEVELS
 from assay.killbench.scoring import SceneCounts, pooled
+from assay.score.kills import ECE_BINS, reliability
 
 Heading = tuple[str, str, int]  # heading, score, digits
 
@@ -32,6 +33,7 @@ WELL_COLUMNS: tuple[Heading, ...] = (
     ("true kills", "kills_true", 0),
     ("bias pts", "kill_bias_points", 1),
 )
+KILL_GROUPS = (("no kill is true", 0, 0), ("1 to 9", 1, 9), ("10 to 29", 10, 29), ("30 or more", 30, 10**9))
 
 
 def scores_of(counts: Sequence[SceneCounts]) -> dict[str, dict[str, dict[str, float]]]:
@@ -55,7 +57,37 @@ def bench_text(counts: Sequence[SceneCounts]) -> str:
         ours = ways.get(OURS) or next(iter(ways.values()))
         columns = WELL_COLUMNS if level == WELLS_LEVEL else EVENT_COLUMNS
         blocks.append("\n".join([_title(level, ours), *_lines(ways, columns)]))
+        mine = [each for each in counts if each.level == level and each.way == OURS]
+        if level == WELLS_LEVEL:
+            blocks[-1] += "\n" + "\n".join(_lines(_by_kills(mine), columns)[1:])
+        elif mine and ours["kills_true"]:
+            blocks.append("\n".join(_reliability_lines(mine)))
     return "\n\n".join(blocks) + "\n"
+
+
+def _by_kills(counts: Sequence[SceneCounts]) -> dict[str, dict[str, float]]:
+    """Scores of wells with few and with many true kills; of no well none."""
+    groups = {
+        name: [each for each in counts if least <= each.kills.n_true <= most]
+        for name, least, most in KILL_GROUPS
+    }
+    return {name: pooled(mine) for name, mine in groups.items() if mine}
+
+
+def _reliability_lines(counts: Sequence[SceneCounts]) -> list[str]:
+    """How often what is stated with so much probability is right, over the deaths found."""
+    edges = [f"{k / ECE_BINS:.1f}-{(k + 1) / ECE_BINS:.1f}" for k in range(ECE_BINS)]
+    lines = ["  ".join([" " * 14, *(edge.rjust(7) for edge in edges)])]
+    asked = {
+        "killed": tuple(f for each in counts for f in each.kills.caused),
+        "who": tuple(f for each in counts for f in each.kills.top),
+    }
+    for what, forecasts in asked.items():
+        bins = reliability(forecasts)
+        for name, place, digits in (("deaths", 0, 0), ("stated", 1, 2), ("right", 2, 2)):
+            cells = [_number(float(each[place]), digits).rjust(7) for each in bins]
+            lines.append("  ".join([f"{what}: {name}".ljust(14), *cells]))
+    return [f"{OURS}: what is stated, and how often it is right", *lines]
 
 
 def _title(level: str, ours: dict[str, float]) -> str:

@@ -8,6 +8,7 @@ deaths found" is asked of the paired deaths within max(3 frames, 10 min).
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from assay.columns import Table
 from assay.errors import ResultsError
@@ -192,8 +193,25 @@ def ece(forecasts: tuple[Forecast, ...]) -> float:
     """
     if not forecasts:
         return float("nan")
-    stated = np.array([probability for probability, _ in forecasts])
+    _, stated, happened = _binned(forecasts)
+    return float(np.abs(stated - happened).sum() / len(forecasts))
+
+
+def reliability(forecasts: tuple[Forecast, ...]) -> list[tuple[int, float, float]]:
+    """Of each of the bins of `ece`: forecasts, mean stated probability, share that came true; NaN of none."""
+    count, stated, happened = _binned(forecasts)
+    return [
+        (n, ratio(mean, n), ratio(share, n))
+        for n, mean, share in zip(count.tolist(), stated.tolist(), happened.tolist(), strict=True)
+    ]
+
+
+def _binned(
+    forecasts: tuple[Forecast, ...],
+) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
+    """Of each bin: forecasts, and the sums of what was stated and of what came true."""
+    stated = np.array([probability for probability, _ in forecasts], dtype=np.float64)
     happened = np.array([outcome for _, outcome in forecasts], dtype=np.float64)
     bins = np.clip(np.floor(np.round(stated * ECE_BINS, 9)).astype(np.int64), 0, ECE_BINS - 1)
-    gap = np.bincount(bins, weights=stated - happened, minlength=ECE_BINS)
-    return float(np.abs(gap).sum() / len(forecasts))
+    sums = (np.bincount(bins, weights=values, minlength=ECE_BINS) for values in (stated, happened))
+    return np.bincount(bins, minlength=ECE_BINS), *sums

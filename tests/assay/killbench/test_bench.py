@@ -115,13 +115,38 @@ def test_a_file_that_is_something_else_is_refused_with_its_line(tmp_path):
 
 def test_the_table_has_a_block_a_level_and_a_line_a_way():
     text = bench_text([replace(counts(), way=OURS), replace(counts(), way=LONGEST), counts()])
-    title, heading, longest, ours = text.splitlines()  # "a way" is none of the benchmark's
+    title, heading, longest, ours, *_ = text.splitlines()  # "a way" is none of the benchmark's
     assert title == "medium: 1 scenes, 2 deaths, 1 kills; a random choice among those bound names 0.500"
     assert heading.split()[:2] == ["death", "F1"]
     assert longest.startswith("longest contact")
     assert ours.split() == [
         "killassay", "0.500", "3.0", "2.50", "0.667", "1.000", "0.667", "0.200", "0.200", "10.7", "33.33", "1.00", "0.500", "-", "-",
     ]  # fmt: skip
+
+
+def test_a_table_says_how_often_ours_is_right_where_it_states_so_much():
+    # of the two deaths called one is true: stated as killed with 0.8, by its true killer with 0.8
+    text = bench_text([replace(counts(), way=OURS), replace(counts(), way=LONGEST)])
+    heading, edges, *lines = text.split("\n\n")[1].splitlines()
+    assert heading == "killassay: what is stated, and how often it is right"
+    assert edges.split()[8] == "0.8-0.9"
+    table = {line[:14].strip(): line[14:].split() for line in lines}
+    for what in ("killed", "who"):
+        assert table[f"{what}: deaths"] == ["0"] * 8 + ["1", "0"]
+        assert table[f"{what}: stated"] == ["-"] * 8 + ["0.80", "-"]
+        assert table[f"{what}: right"] == ["-"] * 8 + ["1.00", "-"]
+
+
+def test_the_coverage_of_intervals_is_told_apart_by_how_many_kills_are_true():
+    # one kill is true: 0 to 1.5 holds it, 2 to 3 does not
+    wells = [
+        counts(level="wells", way=OURS, interval=(0.0, 1.5)),
+        counts(level="wells", way=OURS, interval=(2.0, 3.0)),
+    ]
+    lines = {line.split("  ")[0]: line.split("  ")[1:] for line in bench_text(wells).splitlines()[2:]}
+    assert set(lines) == {"killassay", "1 to 9"}
+    for name in lines:
+        assert [cell.strip() for cell in lines[name] if cell.strip()][:3] == ["2", "0.500", "1.2"]
 
 
 @pytest.mark.parametrize(

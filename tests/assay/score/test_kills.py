@@ -6,7 +6,7 @@ import pytest
 from assay.columns import table_of_rows
 from assay.errors import ResultsError
 from assay.score.deaths import pair_deaths
-from assay.score.kills import brier, count_kills, ece
+from assay.score.kills import brier, count_kills, ece, reliability
 from assay.score.matching import Identities
 
 
@@ -195,6 +195,16 @@ def test_calibration_error_is_the_gap_between_stated_and_true():
     forecasts = ((0.2, False), (0.2, False), (0.9, True), (1.0, True))
     assert ece(forecasts) == pytest.approx((0.4 + 0.1) / 4)
     assert brier(forecasts) == pytest.approx((0.04 + 0.04 + 0.01) / 4)
+
+
+def test_reliability_says_per_bin_what_was_stated_and_what_came_true():
+    # 0.2 and 0.28 in the bin from 0.2, one of them true; 1.0 in the last
+    table = reliability(((0.2, False), (0.28, True), (1.0, True)))
+    assert len(table) == 10
+    assert table[2] == pytest.approx((2, 0.24, 0.5))
+    assert table[9] == (1, 1.0, 1.0)
+    assert table[0][0] == 0
+    assert math.isnan(table[0][1])
 
 
 def test_calibrated_forecasts_have_no_calibration_error():

@@ -200,8 +200,8 @@ def _contact_facts(
     row = order[at]
     before = (keys[row] == theirs) & (contacts["first_frame"] <= events["frame"][row])
     row, kept = row[before], take(contacts, before)
-    pairs = np.unique(np.stack([row, kept["effector_track_id"]]), axis=1)
-    count += np.bincount(pairs[0], minlength=n)
+    pairs = np.unique((row.astype(np.int64) << 32) | kept["effector_track_id"])
+    count += np.bincount(pairs >> 32, minlength=n)
     of_killer = kept["effector_track_id"] == effector[row]
     lasted = _minutes_until(events["frame"][row], kept)
     minutes += np.bincount(row[of_killer], weights=lasted[of_killer], minlength=n)
@@ -267,9 +267,15 @@ def _flags(events: Table, second: NDArray[Any], outside: NDArray[Any]) -> NDArra
         "wide onset": events["last_possible_frame"] - events["first_possible_frame"] >= _WIDE_FRAMES,
         "field does not count": outside,
     }
-    marks = np.array(list(said.values()), dtype=bool).T
-    names = np.array(list(said))
-    return _texts([", ".join(names[row]) for row in marks], length(events))
+    pattern = sum(
+        (mark.astype(np.int64) << bit for bit, mark in enumerate(said.values())),
+        np.zeros(length(events), np.int64),
+    )
+    words = {
+        code: ", ".join(name for bit, name in enumerate(said) if code >> bit & 1)
+        for code in set(pattern.tolist())
+    }
+    return _texts([words[code] for code in pattern.tolist()], length(events))
 
 
 def _well_codes(tables: Mapping[str, Table]) -> dict[str, int]:

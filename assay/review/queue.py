@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from assay.columns import Table, length, take
 from assay.errors import ResultsError
-from assay.review.state import ACCEPTED, DISAGREEMENT, PENDING, REJECTED, ReviewState
+from assay.review.state import ACCEPTED, DISAGREEMENT, PENDING, REJECTED, ReviewState, coded, texts_of
 
 SORTS = ("value", "probability", "well", "time", "disagreement", "random", "audit")
 
@@ -36,6 +36,7 @@ _BELIEF = 20.0  # decisions that weigh as much as the model's own probabilities
 _WHICH_EFFECTOR = (
     0.1  # of not knowing which effector it was: no kill of the well, but of the effectors' records
 )
+_Z = 1.6448536269514722  # 90 % of a normal distribution lie within
 _CALLED = 0.5  # probability from which the pipeline calls a death
 
 
@@ -96,11 +97,11 @@ def review_order(
     keys: dict[str, Any] = {
         "value": lambda: (-decision_values(events, state, wells=wells),),
         "probability": lambda: (events["probability"],),
-        "well": lambda: (events["frame"], events["field"], ranks(events["well"])),
-        "time": lambda: (events["field"], ranks(events["well"]), events["time_min"]),
+        "well": lambda: (events["frame"], events["field"], texts_of(events, state, "well")[0]),
+        "time": lambda: (events["field"], texts_of(events, state, "well")[0], events["time_min"]),
         "disagreement": lambda: (-decision_values(events, state, wells=wells), state.status != DISAGREEMENT),
-        "random": lambda: (_noise(events, seed),),
-        "audit": lambda: (_noise(events, AUDIT_SEED),),
+        "random": lambda: (_noise(events, seed, texts_of(events, state, "well")),),
+        "audit": lambda: (_noise(events, AUDIT_SEED, texts_of(events, state, "well")),),
     }
     decided = (state.status != PENDING) & (state.status != DISAGREEMENT)
     return np.lexsort((np.arange(length(events)), *keys[sort](), decided))
@@ -120,7 +121,7 @@ def decision_values(events: Table, state: ReviewState, *, wells: Table | None = 
     value = (1 - TELLS_KILLER) * 2 * p * (1 - p) * credited + TELLS_KILLER * 2 * kill * (1 - kill)
     best = np.minimum(np.nan_to_num(events["killer_share"]), credited)
     value = value + _WHICH_EFFECTOR * p * (credited - best)
-    return np.where(_open(events, state), value * _weights(events, wells), 0.0)
+    return np.where(_open(events, state), value * _weights(events, state, wells), 0.0)
 
 
 def learned_probability(events: Table, state: ReviewState) -> NDArray[np.float64]:
@@ -151,24 +152,24 @@ def stop_rule(events: Table, state: ReviewState, wells: Table, *, part: float = 
         wells: The wells table, with its intervals.
         part: Of half the width of a well's 90 % interval.
     """
-    z = 1.6448536269514722
     is_open = _open(events, state)
     credited = 1 - _uncredited(events)
     kill = learned_probability(events, state) * credited
     shift = kill - np.clip(events["probability"], _NEVER_SURER, 1 - _NEVER_SURER) * credited
+    codes, names = texts_of(events, state, "well")
     order = review_order(events, state)
+    order = order[is_open[order]]
+    by_well = order[np.argsort(codes[order], kind="stable")]
+    ends = np.searchsorted(codes[by_well], np.arange(len(names) + 1))
+    rows = {name: by_well[ends[code] : ends[code + 1]] for code, name in enumerate(names)}
     judged, unjudged, n_more = [], [], 0
     for row, well in enumerate(wells["well"].tolist()):
-        half = (wells["kills_high"][row] - wells["kills_low"][row]) / 2
-        here = is_open & (events["well"] == well)
+        half = float(wells["kills_high"][row] - wells["kills_low"][row]) / 2
+        mine = rows.get(well, by_well[:0])
         if wells["status"][row] != "ok" or not np.isfinite(half):
-            unjudged += [well] if here.any() else []
+            unjudged += [well] if len(mine) else []
             continue
-        mine = order[here[order]]
-        # what is left after the first m decisions, for every m
-        spread = np.append(np.cumsum((kill * (1 - kill))[mine][::-1])[::-1], 0.0)
-        moved = np.append(np.cumsum(shift[mine][::-1])[::-1], 0.0)
-        left = z * np.sqrt(np.maximum(spread, 0)) + np.abs(moved)
+        left = _left_after(kill[mine], shift[mine])
         enough = left <= part * half
         n_more += int(np.argmax(enough)) if enough.any() else len(mine)
         judged.append(
@@ -176,7 +177,7 @@ def stop_rule(events: Table, state: ReviewState, wells: Table, *, part: float = 
                 well=well,
                 n_pending=len(mine),
                 remaining_kills=float(left[0]),
-                allowed_kills=float(part * half),
+                allowed_kills=part * half,
                 is_enough=bool(enough[0]) or not len(mine),
             )
         )
@@ -242,12 +243,11 @@ def shuffled(events: Mapping[str, NDArray[Any]], *, seed: int) -> NDArray[np.int
     return np.argsort(_noise(events, seed), kind="stable")
 
 
-def ranks(texts: NDArray[Any]) -> NDArray[np.int64]:
-    """Place of each text in the order of all different ones; quick where few differ."""
-    codes: dict[str, int] = {}
-    found = np.array([codes.setdefault(text, len(codes)) for text in texts.tolist()], dtype=np.int64)
-    order = {text: place for place, text in enumerate(sorted(codes))}
-    return np.array([order[text] for text in codes], dtype=np.int64)[found] if codes else found
+def _left_after(kill: NDArray[Any], shift: NDArray[Any]) -> NDArray[Any]:
+    """What could still change after none, one, two, ... of these events were decided in this order."""
+    spread = np.append(np.cumsum((kill * (1 - kill))[::-1])[::-1], 0.0)
+    moved = np.append(np.cumsum(shift[::-1])[::-1], 0.0)
+    return np.asarray(_Z * np.sqrt(np.maximum(spread, 0)) + np.abs(moved))
 
 
 def _open(events: Table, state: ReviewState) -> NDArray[np.bool_]:
@@ -260,7 +260,7 @@ def _uncredited(events: Table) -> NDArray[np.float64]:
     return np.asarray(np.clip(np.nan_to_num(events["uncredited_share"], nan=1.0), 0.0, 1.0))
 
 
-def _weights(events: Table, wells: Table | None) -> NDArray[np.float64]:
+def _weights(events: Table, state: ReviewState, wells: Table | None) -> NDArray[np.float64]:
     """What one kill changes of its condition's kills per 100 targets, the mean of all wells being 1.
 
     A mock well changes the difference of every sample condition, so it weighs for itself and once for all these.
@@ -280,24 +280,21 @@ def _weights(events: Table, wells: Table | None) -> NDArray[np.float64]:
         )
     }
     mean = float(np.mean(list(weight.values()))) if weight else 1.0
-    return np.array([weight.get(well, 0.0) / mean for well in events["well"].tolist()])
+    codes, names = texts_of(events, state, "well")
+    return np.asarray(np.array([weight.get(name, 0.0) / mean for name in names])[codes])
 
 
-def _noise(events: Mapping[str, NDArray[Any]], seed: int) -> NDArray[np.uint64]:
+def _noise(
+    events: Mapping[str, NDArray[Any]], seed: int, wells: tuple[NDArray[np.int64], list[str]] | None = None
+) -> NDArray[np.uint64]:
     """A number per event from its name and the seed, the same on every machine (splitmix64)."""
-    crc: dict[str, int] = {}
-    well = np.array([_crc(crc, one) for one in events["well"].tolist()], dtype=np.uint64)
-    with np.errstate(over="ignore"):
-        mixed = np.full(len(well), np.uint64(seed % (1 << 64)))
-        for part in (well, events["field"], events["death_id"], events["target_track_id"]):
-            mixed = _mix(mixed ^ np.asarray(part).astype(np.uint64))
+    codes, names = wells or coded(events["well"])
+    crc = np.array([zlib.crc32(name.encode()) for name in names], dtype=np.uint64)
+    well = crc[codes] if names else np.zeros(0, np.uint64)
+    mixed = np.full(len(well), np.uint64(seed % (1 << 64)))
+    for part in (well, events["field"], events["death_id"], events["target_track_id"]):
+        mixed = _mix(mixed ^ np.asarray(part).astype(np.uint64))
     return mixed
-
-
-def _crc(known: dict[str, int], text: str) -> int:
-    if text not in known:
-        known[text] = zlib.crc32(text.encode())
-    return known[text]
 
 
 def _mix(value: NDArray[np.uint64]) -> NDArray[np.uint64]:

@@ -75,6 +75,7 @@ class ReviewState:
         self.events: Table = dict(events)
         self.decisions: list[Decision] = []
         self._idle: list[str] = []
+        self._texts: dict[str, tuple[NDArray[np.int64], list[str]]] = {}
         self._undone: set[tuple[str, int]] = set()
         self._by_key: dict[tuple[str, int], Decision] = {}
         self._of_event: dict[str, list[Decision]] = {}
@@ -144,6 +145,12 @@ class ReviewState:
         lost = [one for name, said in self._of_event.items() if name not in self._rows for one in said]
         return self._idle + [f"{_said(one)}: there is no event {one.event}." for one in lost]
 
+    def texts(self, name: str) -> tuple[NDArray[np.int64], list[str]]:
+        """(code of every row, the different texts in order, which the codes count) of a text column; kept until a row comes."""
+        if name not in self._texts:
+            self._texts[name] = coded(self.events[name])
+        return self._texts[name]
+
     def counts(self) -> dict[str, int]:
         """How many events have which status."""
         found = np.bincount(self.status, minlength=len(STATUSES)).tolist()
@@ -204,6 +211,7 @@ class ReviewState:
         self.events = {
             name: np.append(column, _cell(name, column, decision)) for name, column in self.events.items()
         }
+        self._texts.clear()
         self._rows[decision.event] = len(self.status)
         self.status = np.append(self.status, np.int8(WITHDRAWN))
         self.frame = np.append(self.frame, np.int64(decision.values["frame"]))
@@ -211,6 +219,19 @@ class ReviewState:
         for name in ("retimed", "killer_chosen", "flagged", "n_readers"):
             column = getattr(self, name)
             setattr(self, name, np.append(column, np.zeros(1, dtype=column.dtype)))
+
+
+def coded(column: NDArray[Any]) -> tuple[NDArray[np.int64], list[str]]:
+    """(code of every row, the different texts in order); None is an empty text."""
+    texts = [text or "" for text in column.tolist()]
+    order = {text: code for code, text in enumerate(sorted(set(texts)))}
+    codes = np.fromiter(map(order.__getitem__, texts), dtype=np.int64, count=len(texts))
+    return codes, list(order)
+
+
+def texts_of(events: Table, state: ReviewState, name: str) -> tuple[NDArray[np.int64], list[str]]:
+    """`coded` of a text column; the state keeps the codes of its own events' texts."""
+    return state.texts(name) if events[name] is state.events[name] else coded(events[name])
 
 
 def replay(decisions: Iterable[Decision], events: Table) -> ReviewState:

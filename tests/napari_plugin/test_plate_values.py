@@ -75,12 +75,11 @@ def test_reviews_are_unknown_until_the_results_are_open_for_review(tables: dict[
 
 
 def test_reviewed_share_and_disagreements_are_counted_by_well(tables: dict[str, Table]):
-    class State:
-        events = {"well": text("A01", "A01", "A01", "A01", "A02", "A01")}
-        status = np.array(
-            [0, 1, 3, 4, 0, 5], np.int8
-        )  # pending, accepted, unsure, disagreement; pending; withdrawn
-
+    events = {"well": text("A01", "A01", "A01", "A01", "A02", "A01")}
+    status = np.array(
+        [0, 1, 3, 4, 0, 5], np.int8
+    )  # pending, accepted, unsure, disagreement; pending; withdrawn
+    state = SimpleNamespace(events=events, status=status)
     plate: Any = plate_of(tables)
     reviewed = plate.values("reviewed", state=state)
     assert reviewed["A01"].value == 75.0

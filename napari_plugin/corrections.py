@@ -230,6 +230,10 @@ class RenamedFilm:
     def __len__(self) -> int:
         return self.shape[0]
 
+    def shows(self, film: Any) -> bool:
+        """Whether it shows this film already."""
+        return self._film is film
+
     def __getitem__(self, key: Any) -> NDArray[Any]:
         values = np.array(self._film[key])
         first = key[0] if isinstance(key, tuple) else key

@@ -33,6 +33,12 @@ def export(
         str,
         typer.Option(help="effector or target: whose masks, where a folder of the challenge does not say."),
     ] = "",
+    pipeline: Annotated[
+        bool,
+        typer.Option(
+            "--pipeline", help="Tables as the pipeline wrote them, also where readers decided otherwise."
+        ),
+    ] = False,
 ) -> None:
     """Write tables (parquet, csv) or tracks with their masks (ctc, geff) for other programs."""
     if format in _NOT_YET:
@@ -44,24 +50,35 @@ def export(
     if role and role not in _ROLES:
         raise ResultsError(f"--role {role!r}: expected effector or target.")
     if format in _TABLES:
-        _export_tables(results, to, format)
+        _export_tables(results, to, format, context.obj, pipeline=pipeline)
     else:
         _export_tracks(results, to, format, role or None, context.obj)
 
 
-def _export_tables(results: Path, to: Path, form: str) -> None:
-    from assay.columns import TABLES
+def _export_tables(results: Path, to: Path, form: str, reporter: Reporter, *, pipeline: bool) -> None:
+    from assay.columns import REVIEWED_PREFIX, REVIEWED_TABLES, TABLES
     from assay.io.tables import read_table, write_csv, write_table
+    from assay.pipeline.reviewed_results import current_tables
 
-    tables = results / "tables"
-    if not tables.is_dir():
+    folder = results / "tables"
+    if not folder.is_dir():
         raise ResultsError(
             f"{results} has no tables yet. Expected a RESULTS folder of a finished `killassay run`."
         )
+    tables, reviewed = (
+        ({name: read_table(folder, name) for name in TABLES}, "")
+        if pipeline
+        else current_tables(results, TABLES)
+    )
     output_folder(to, "--to")
-    for name in TABLES:
-        table = read_table(tables, name)
-        path = write_csv(to / f"{name}.csv", table) if form == "csv" else write_table(to, name, table)
+    if reviewed:
+        reporter.say(f"{reviewed}; cells.dead and fields are the pipeline's. --pipeline gives its own tables")
+    for name, table in tables.items():
+        own = f"{REVIEWED_PREFIX}{name}" if reviewed and name in REVIEWED_TABLES else name
+        if form == "csv":
+            path = write_csv(to / f"{name}.csv", table)
+        else:
+            path = write_table(to / f"{name}.parquet", own, table)
         typer.echo(str(path))
 
 

@@ -15,7 +15,7 @@ from assay.columns import REVIEWED_PREFIX, REVIEWED_TABLES, Table
 from assay.errors import TableError
 from assay.io.durable import write_whole
 from assay.io.results import Results
-from assay.io.review_logs import bound_decisions, log_files, log_folders, table_digests
+from assay.io.review_logs import bound_decisions, log_files, log_folders, read_logs, table_digests
 from assay.io.tables import read_table, write_table
 from assay.pipeline.reviewed import ReviewedPlate
 from assay.pipeline.reviewed_base import BasePlate
@@ -106,10 +106,15 @@ def current_tables(results: Path, names: Collection[str]) -> tuple[dict[str, Tab
     """Result tables with what readers decided, and a line that says whether it is in them; "" without reviews.
 
     Raises:
-        TableError: A table is missing, or the reviewed ones are of other tables than those that are there.
+        TableError: A table is missing, or the reviewed ones are not those of the tables and decisions that are there.
     """
     summary = read_summary(results)
     if summary is None:
+        if read_logs(Results.open(results)):
+            raise TableError(
+                f"{results / 'review'} holds decisions that no table counts yet. `killassay report {results}` makes "
+                "the reviewed tables."
+            )
         return {name: read_table(results / "tables", name) for name in names}, ""
     tables = {
         name: read_table(results / "tables", f"{REVIEWED_PREFIX}{name}" if name in REVIEWED_TABLES else name)

@@ -208,8 +208,9 @@ class ReviewState:
         return [meant.event] if meant.event in self._rows else []
 
     def _append_row(self, decision: Decision) -> None:
+        known = _row_of_added(decision, self.events)
         self.events = {
-            name: np.append(column, _cell(name, column, decision)) for name, column in self.events.items()
+            name: np.append(column, _cell(known.get(name), column)) for name, column in self.events.items()
         }
         self._texts.clear()
         self._rows[decision.event] = len(self.status)
@@ -340,25 +341,34 @@ def _killer_of(values: Mapping[str, Any]) -> float:
     return math.nan if effector is None else float(effector)
 
 
-def _cell(name: str, column: NDArray[Any], decision: Decision) -> NDArray[Any]:
-    """One cell of the row of an added event: what the reader said, and unknown for the rest."""
+def _row_of_added(decision: Decision, events: Table) -> dict[str, Any]:
+    """What is known of an event that a reader added; the rest is unknown."""
     known: dict[str, Any] = {
         **decision.anchor,
         **decision.values,
         "event": decision.event,
         "evidence": "reader",
     }
-    known |= {
-        "first_possible_frame": known["frame"],
-        "last_possible_frame": known["frame"],
-        "probability": 1.0,
-    }
-    known |= {"death_id": 0, "flags": "added", "n_candidates": 0}
+    frame = known["frame"]
+    known |= {"first_possible_frame": frame, "last_possible_frame": frame, "probability": 1.0}
+    known |= {"death_id": 0, "flags": "added", "n_candidates": 0, "condition": ""}
+    here = np.flatnonzero(events["well"] == known["well"])
+    if len(here):
+        known["condition"] = events["condition"][here[0]]
+    film = here[(events["field"][here] == known["field"]) & (events["frame"][here] > 0)]
+    frame_min = events["time_min"][film] / events["frame"][film]
+    if len(film) and np.ptp(frame_min) <= 1e-6 * abs(frame_min[0]):  # a film of even intervals
+        known["time_min"] = float(frame_min[0]) * frame
+    return known
+
+
+def _cell(value: Any, column: NDArray[Any]) -> NDArray[Any]:
     if column.dtype == object:
         cell = np.empty(1, dtype=object)
-        cell[0] = known.get(name)
+        cell[0] = value
         return cell
-    return np.array([known.get(name, np.nan if column.dtype.kind == "f" else 0)], dtype=column.dtype)
+    unknown = np.nan if column.dtype.kind == "f" else 0
+    return np.array([unknown if value is None else value], dtype=column.dtype)
 
 
 def _said(decision: Decision) -> str:

@@ -1,4 +1,4 @@
-"""`killassay finetune`: a folder of images with masks in, a better model out, or none."""
+"""`killassay finetune`: corrected outlines or a folder of images with masks in, a better model out, or none."""
 
 from pathlib import Path
 from typing import Annotated
@@ -10,6 +10,7 @@ from assay.cli.outputs import refuse_inside_plate
 from assay.cli.progress import Reporter, plain
 from assay.errors import CalibrationError, ModelError, ProtocolError
 from assay.io.annotated_images import ReadingSettings, parse_channels
+from assay.io.reviewed_images import is_results
 from assay.labels import CELL_ROLES, CellRole
 from assay.protocol import read_protocol
 from assay.units import Calibration
@@ -18,7 +19,10 @@ from assay.units import Calibration
 def finetune(
     context: typer.Context,
     folder: Annotated[
-        Path, typer.Argument(help="Images with masks: a.tif and a_labels.tif, or images/ and masks/.")
+        Path,
+        typer.Argument(
+            help="Reviewed RESULTS with corrected outlines, or images with masks: a.tif and a_labels.tif, or images/ and masks/."
+        ),
     ],
     out: Annotated[Path, typer.Option(help="The new model: a folder, or the name of its card, NAME.json.")],
     base: Annotated[
@@ -53,6 +57,11 @@ def finetune(
         mask_role=_cell_role(role),
         pixel_um=_pixel_um(pixel_um),
     )
+    if is_results(folder) and (channels or protocol or pixel_um):
+        raise ProtocolError(
+            f"{folder}: RESULTS say themselves what the channels show and how large a pixel is. Leave --channels, --protocol "
+            "and --pixel-um out."
+        )
     if channels and protocol:
         raise ProtocolError("--channels and --protocol both say what the channels show. Give one of them.")
     _require_our_models()

@@ -21,6 +21,7 @@ from assay.io.annotated_images import (
     read_annotated_images,
 )
 from assay.io.durable import write_whole
+from assay.io.reviewed_images import corrected_frames, is_results, read_corrected_images
 from assay.labels import CELL_ROLES
 from assay.report.outline_sheet import outline_sheet
 from models.predictor import SEEN_BY
@@ -107,12 +108,19 @@ def frames_of_folders(said: Sequence[str], progress: Reporter) -> list[Annotated
 
 
 def _frames(folder: Path, reading: ReadingSettings, progress: Reporter) -> list[AnnotatedFrame]:
-    names, without = annotated_names(folder, mask_role=reading.mask_role)
-    if without:
-        progress.say(f"left out, as they have no mask: {', '.join(without)}")
-    progress.begin("read images", len(names))
+    if is_results(folder):
+        n_images, images = len(corrected_frames(folder)), read_corrected_images(folder)
+        progress.say(
+            f"{folder}: {n_images} frame{'s' if n_images != 1 else ''} with outlines that a review corrected"
+        )
+    else:
+        names, without = annotated_names(folder, mask_role=reading.mask_role)
+        if without:
+            progress.say(f"left out, as they have no mask: {', '.join(without)}")
+        n_images, images = len(names), read_annotated_images(folder, reading)
+    progress.begin("read images", n_images)
     frames = []
-    for image in read_annotated_images(folder, reading):
+    for image in images:
         frames.append(_frame(image))
         progress.advance()
     if not any(one.frame.of(role).any() for one in frames for role in outlined_roles(one.frame)):

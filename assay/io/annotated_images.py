@@ -157,8 +157,7 @@ def _refuse_other_folders(folder: Path) -> None:
         raise ImageError(f"{folder}: there is no such folder. {_EXPECTED}")
     if (folder / "provenance.json").is_file() or (folder / "ledger").is_dir():
         raise ImageError(
-            f"{folder}: is a RESULTS folder. Learning from reviewed RESULTS comes with the review plugin and is not there "
-            "yet; a folder of images with masks is taken today."
+            f"{folder}: is a RESULTS folder, expected a folder of images with masks. {_EXPECTED}"
         )
     if any((folder / name).is_file() for name in ("zarr.json", ".zgroup", ".zattrs")):
         raise ImageError(f"{folder}: is OME-Zarr data, expected a folder of TIFF or PNG. {_EXPECTED}")

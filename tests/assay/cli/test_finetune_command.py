@@ -117,3 +117,16 @@ def test_nothing_is_written_into_a_plate_or_among_the_shipped_models(
     assert (code, "OME-Zarr data and is never changed" in told) == (2, True)
     code, _, told = killassay("finetune", images, "--out", ZOO / "m.json", "--channels", "nuclei")
     assert (code, "lies among the models that come with killassay" in told) == (2, True)
+
+
+def test_results_without_corrected_outlines_end_in_one_line(killassay: Command, tmp_path: Path):
+    from tests.assay.pipeline.test_run import run
+
+    plate = write_small_plate(tmp_path / "small.zarr", {"B02": film(2)})
+    run(plate, tmp_path / "results")
+    code, _, told = killassay("finetune", tmp_path / "results", "--out", tmp_path / "m")
+    assert code == 2
+    assert "no outlines were corrected in it" in told
+    code, _, told = killassay("finetune", tmp_path / "results", "--out", tmp_path / "m", "--pixel-um", 0.65)
+    assert code == 2
+    assert "RESULTS say themselves" in told

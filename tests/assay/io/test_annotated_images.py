@@ -280,7 +280,7 @@ def test_two_masks_of_one_role_are_refused(tmp_path: Path):
 
 def test_reviewed_results_are_not_there_yet(tmp_path: Path):
     (tmp_path / "provenance.json").write_text("{}")
-    with pytest.raises(ImageError, match=r"is a RESULTS folder.*not there yet"):
+    with pytest.raises(ImageError, match=r"is a RESULTS folder, expected a folder of images"):
         read(tmp_path)
 
 

@@ -11,10 +11,10 @@ from assay.errors import ResultsError
 
 _TABLES = ("parquet", "csv")
 _TRACKS = ("ctc", "geff")
+_FORMATS = (*_TABLES, *_TRACKS, "video")
 _NOT_YET = {
     "plate": "labels in the input plate's own labels/ are not written yet: RESULTS/labels.zarr is a plate that opens in any "
     "viewer, and --labels RESULTS/labels.zarr takes it back",
-    "video": "films to look at are not written yet; RESULTS/labels.zarr opens in any viewer of OME-Zarr",
 }
 _ROLES = ("effector", "target")
 
@@ -28,7 +28,7 @@ def export(
         ),
     ],
     to: Annotated[Path, typer.Option("--to", help="Folder to write into.")],
-    format: Annotated[str, typer.Option(help="parquet, csv, ctc or geff.")] = "csv",
+    format: Annotated[str, typer.Option(help="parquet, csv, ctc, geff or video.")] = "csv",
     role: Annotated[
         str,
         typer.Option(help="effector or target: whose masks, where a folder of the challenge does not say."),
@@ -39,18 +39,21 @@ def export(
             "--pipeline", help="Tables as the pipeline wrote them, also where readers decided otherwise."
         ),
     ] = False,
+    most: Annotated[
+        int, typer.Option(min=0, help="video: only so many films, of the likeliest deaths; 0 for all.")
+    ] = 0,
 ) -> None:
-    """Write tables (parquet, csv) or tracks with their masks (ctc, geff) for other programs."""
+    """Write tables (parquet, csv), tracks with their masks (ctc, geff), or a film of every target death (video)."""
     if format in _NOT_YET:
-        raise ResultsError(
-            f"--format {format}: {_NOT_YET[format]}. Expected one of {', '.join((*_TABLES, *_TRACKS))}."
-        )
-    if format not in (*_TABLES, *_TRACKS):
-        raise ResultsError(f"--format {format!r}: expected one of {', '.join((*_TABLES, *_TRACKS))}.")
+        raise ResultsError(f"--format {format}: {_NOT_YET[format]}. Expected one of {', '.join(_FORMATS)}.")
+    if format not in _FORMATS:
+        raise ResultsError(f"--format {format!r}: expected one of {', '.join(_FORMATS)}.")
     if role and role not in _ROLES:
         raise ResultsError(f"--role {role!r}: expected effector or target.")
     if format in _TABLES:
         _export_tables(results, to, format, context.obj, pipeline=pipeline)
+    elif format == "video":
+        _export_films(results, to, most, context.obj)
     else:
         _export_tracks(results, to, format, role or None, context.obj)
 
@@ -80,6 +83,15 @@ def _export_tables(results: Path, to: Path, form: str, reporter: Reporter, *, pi
         else:
             path = write_table(to / f"{name}.parquet", own, table)
         typer.echo(str(path))
+
+
+def _export_films(results: Path, to: Path, most: int, reporter: Reporter) -> None:
+    from assay.pipeline.event_films import write_event_films
+
+    output_folder(to, "--to")
+    with reporter.live():
+        for path in write_event_films(results, to, most=most, progress=reporter):
+            typer.echo(str(path))
 
 
 def _export_tracks(source: Path, to: Path, form: str, role: Any, reporter: Reporter) -> None:

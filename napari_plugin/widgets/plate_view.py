@@ -60,11 +60,16 @@ class PlateView(QWidget):
         self._worker.returned.connect(self._show_read)
         self._worker.start()
 
+    def choose_measure(self, name: str) -> None:
+        """Colour the plate by another measure."""
+        self._measure.setCurrentIndex(self._measure.findData(name))
+
     def open_well(self, well: str) -> None:
         """Open a well; of several fields the user chooses one."""
         if self.plate is None:
             return
         fields = self.plate.fields_of(well)
+        self._map.select(well)
         self._say(self.values[well].words)
         if len(fields) == 1:
             self.open_field(fields[0])

@@ -59,6 +59,11 @@ class RunPanel(QWidget):
         self._clock = QTimer(self)
         self._clock.timeout.connect(self._poll)
 
+    @property
+    def state_words(self) -> str:
+        """The line on how things stand."""
+        return self._state.text()
+
     def choose_plate(self, plate: Path) -> None:
         """Take a plate; protocol and RESULTS are suggested beside it where nothing was chosen."""
         self.plate.setText(str(plate))

@@ -3,7 +3,7 @@
 The pipeline's tables are never rewritten. The lag model stays as it was fitted, and a death that nobody spoke of
 keeps its shares. A well in which nothing was decided keeps its row to the last digit.
 
-    plate = ReviewedPlate(BasePlate.open(results))
+    plate = ReviewedPlate.open(results)
     tables = plate.update(state)            # deaths, kills, contacts, effectors, tracks, wells, conditions
     plate.problems                          # decisions that found no event, in words
 """
@@ -69,6 +69,15 @@ class ReviewedPlate:
         self._now: Mapping[FieldId, FieldBlock] = {}
         self._wells: dict[tuple[Any, ...], dict[str, Any]] = {}
         self._untouched: dict[FieldId, FieldOutcome] = {}
+
+    @classmethod
+    def open(cls, results: Path) -> "ReviewedPlate":
+        """RESULTS read once; nothing is written.
+
+        Raises:
+            AssayError: RESULTS are not whole.
+        """
+        return cls(BasePlate.open(results), results=Path(results))
 
     def update(self, state: ReviewState) -> dict[str, Table]:
         """The reviewed tables as the decisions stand."""
@@ -222,7 +231,7 @@ def reviewed_tables(results: Path, state: ReviewState) -> dict[str, Table]:
     Raises:
         AssayError: RESULTS are not whole.
     """
-    return ReviewedPlate(BasePlate.open(results), results=Path(results)).update(state)
+    return ReviewedPlate.open(results).update(state)
 
 
 def what_changed(before: Mapping[str, Table], after: Mapping[str, Table]) -> list[WellChange]:

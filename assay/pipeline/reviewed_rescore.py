@@ -7,7 +7,6 @@ from pathlib import Path
 
 from assay.columns import Table, length
 from assay.pipeline.reviewed import ReviewedPlate
-from assay.pipeline.reviewed_base import BasePlate
 from assay.review.events import review_events
 from assay.review.state import ReviewState, replay
 
@@ -46,7 +45,7 @@ def rescore(
     Raises:
         AssayError: RESULTS are not whole.
     """
-    plate = plate or ReviewedPlate(BasePlate.open(results), results=results)
+    plate = plate or ReviewedPlate.open(results)
     earlier = before or replay((), review_events(plate.base.tables))
     was = _events(plate.update(earlier))
     return _changed(was, _events(plate.update(state)))

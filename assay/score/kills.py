@@ -213,8 +213,9 @@ def _binned(
     stated = np.array([probability for probability, _ in forecasts], dtype=np.float64)
     happened = np.array([outcome for _, outcome in forecasts], dtype=np.float64)
     bins = np.clip(np.floor(np.round(stated * ECE_BINS, 9)).astype(np.int64), 0, ECE_BINS - 1)
-    return (
-        np.bincount(bins, minlength=ECE_BINS),
-        np.bincount(bins, weights=stated, minlength=ECE_BINS),
-        np.bincount(bins, weights=happened, minlength=ECE_BINS),
-    )
+    count = np.bincount(bins, minlength=ECE_BINS).astype(np.int64)
+    sums = [
+        np.asarray(np.bincount(bins, weights=values, minlength=ECE_BINS), dtype=np.float64)
+        for values in (stated, happened)
+    ]
+    return count, sums[0], sums[1]

@@ -4,7 +4,6 @@ Knows napari's viewer model by its public names; no Qt. The target is red, its k
 touched it thin and grey.
 """
 
-import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -13,7 +12,7 @@ from numpy.typing import NDArray
 
 from assay.stack import FieldId
 from assay.units import Calibration
-from napari_plugin.cell_book import CellTrack, FieldCells, track_rows
+from napari_plugin.cell_book import CellTrack, FieldCells
 from napari_plugin.clips import Cell, Clip
 from napari_plugin.layers import Images, layer_options, show_field
 
@@ -23,7 +22,7 @@ CANDIDATE_COLOR = "#b8bcc6"
 FILL = 0.4  # of the canvas that the pair takes
 TRACK_FRAMES = 30
 _LEAST_UM, _MOST_UM = 22.0, 160.0
-_PAIR, _OTHERS, _TRACKS = "pair", "candidates", "tracks of the pair"
+_PAIR, _OTHERS = "pair", "candidates and ways"
 _BOLD_PX, _THIN_PX = 2.6, 1.1  # on the canvas
 _CELL_RADIUS_UM = 10.0
 
@@ -62,24 +61,26 @@ class ViewerAdapter:
         last = int(self._viewer.dims.nsteps[0]) - 1
         self._viewer.dims.set_current_step(0, int(np.clip(frame, 0, max(last, 0))))
 
-    def show_field(self, field: FieldId) -> None:
-        """Show the images of a field, where they are not shown already.
+    def show_field(self, field: FieldId) -> bool:
+        """Show the images of a field; False where they are shown already.
 
         Raises:
             AssayError: It is not there, or damaged.
         """
-        if field != self._field:
-            shown = show_field(self._viewer, self._images, field)
-            if self._field is None:  # outlines say enough, and colours of all cells hide the light
-                for layer in shown.values():
-                    layer.visible = layer.visible and "role" not in layer.metadata.get("killassay", {})
-            self._field = field
-            self._lift()
+        if field == self._field:
+            return False
+        shown = show_field(self._viewer, self._images, field)
+        if self._field is None:  # outlines say enough, and colours of all cells hide the light
+            for layer in shown.values():
+                layer.visible = layer.visible and "role" not in layer.metadata.get("killassay", {})
+        self._field = field
+        self._lift()
+        return True
 
     def show_event(
         self, field: FieldId, frame: int, target: int, killer: int | None, cells: FieldCells
     ) -> None:
-        """Go to an event: its field, its frame, the pair in the middle, its tracks.
+        """Go to an event: its field, its frame, the pair in the middle.
 
         Args:
             field: Where.
@@ -90,26 +91,43 @@ class ViewerAdapter:
         """
         self.show_field(field)
         self.show_frame(frame)
-        calibration = self._images.of(field).calibration
         pair = [cells.track("target", target)]
         if killer is not None:
             pair.append(cells.track("effector", killer))
         self._look_at(pair, frame)
-        self._show_tracks(pair, frame, calibration)
 
-    def outline(self, clip: Clip | None, killer: int | None, calibration: Calibration) -> None:
-        """Draw the outlines of an event's cells; None draws nothing.
+    def outline_pair(self, clip: Clip | None, killer: int | None, calibration: Calibration) -> None:
+        """Draw the outlines of the target and its killer; without a clip there are none.
 
         Args:
             clip: Holds the outlines.
             killer: The effector that is drawn yellow.
             calibration: Of the field.
         """
-        bold, thin = _segments(clip, killer)
-        shared = layer_options(calibration)
-        width = 1.0 / max(self._viewer.scene.camera.zoom * calibration.mean_pixel_um, 1e-6)
-        for name, (lines, colors), size in ((_PAIR, bold, _BOLD_PX), (_OTHERS, thin, _THIN_PX)):
-            self._draw_lines(name, lines, colors, size * width, shared)
+        self._draw_lines(_PAIR, *_outline_lines(clip, killer, bold=True), _BOLD_PX, calibration)
+
+    def outline_others(
+        self, clip: Clip | None, target: int, killer: int | None, cells: FieldCells, calibration: Calibration
+    ) -> None:
+        """Draw the other candidates, and the way of the pair some frames before and after, thin.
+
+        Args:
+            clip: Holds the outlines and says for which frames.
+            target: Who died.
+            killer: Who did it; None for nobody.
+            cells: Of the field.
+            calibration: Of the field.
+        """
+        lines, colors = _outline_lines(clip, killer, bold=False)
+        if clip is not None:
+            pair = [(TARGET_COLOR, cells.track("target", target))]
+            if killer is not None:
+                pair.append((EFFECTOR_COLOR, cells.track("effector", killer)))
+            for color, track in pair:
+                way = _way_lines(track, clip, calibration)
+                lines = np.concatenate([lines, way])
+                colors = np.concatenate([colors, np.tile(_rgba(color, 0.55), (len(way), 1))])
+        self._draw_lines(_OTHERS, lines, colors, _THIN_PX, calibration)
 
     def let_go(self) -> None:
         """Hear no more of the viewer."""
@@ -136,52 +154,41 @@ class ViewerAdapter:
         camera.center = tuple(((low + high) / 2).tolist())
         camera.zoom = FILL * canvas / size
 
-    def _show_tracks(self, pair: list[CellTrack], frame: int, calibration: Calibration) -> None:
-        rows = track_rows(
-            list(enumerate(pair, start=1)),
-            first=frame - TRACK_FRAMES,
-            last=frame + TRACK_FRAMES,
-            pixel_um=calibration.pixel_um,
-        )
-        lines, colors = [], []
-        for name, color in ((1, TARGET_COLOR), (2, EFFECTOR_COLOR)):
-            way = rows[rows[:, 0] == name][:, 2:]
-            lines += [np.stack([a, b - a]) for a, b in itertools.pairwise(way)]
-            colors += [color] * max(len(way) - 1, 0)
-        shared = layer_options(calibration)
-        flat = {name: shared[name][1:] for name in shared}  # the same in every frame
-        width = _THIN_PX / max(self._viewer.scene.camera.zoom * calibration.mean_pixel_um, 1e-6)
-        self._draw_lines(_TRACKS, np.array(lines).reshape(-1, 2, 2), colors, width, flat, opacity=0.55)
-
     def _draw_lines(
         self,
         name: str,
         lines: NDArray[np.float64],
-        colors: list[str],
-        width: float,
-        shared: dict[str, Any],
-        opacity: float = 1.0,
+        colors: NDArray[np.float64],
+        width_px: float,
+        calibration: Calibration,
     ) -> None:
+        """Put vectors into our layer of that name; what is as it was is not set again, as napari then works anew."""
+        shared = layer_options(calibration)
         layer = self._layers.get(name)
-        if layer is not None and layer not in self._viewer.layers:  # the reader deleted it
-            layer = None
-        if layer is None:
-            active = self._viewer.layers.selection.active
-            layer = self._viewer.add_vectors(
-                np.zeros((0, 2, len(shared["scale"]))),
-                name=name,
-                vector_style="line",
-                opacity=opacity,
-                metadata={"killassay": {"review": True}},
-                **shared,
-            )
-            self._layers[name] = layer
-            self._viewer.layers.selection.active = active
-        layer.scale = shared["scale"]
-        layer.edge_width = width
-        layer.data = lines
+        if layer is None or layer not in self._viewer.layers:  # not made yet, or the reader deleted it
+            layer = self._new_layer(name, shared)
+        if not np.allclose(layer.scale, shared["scale"]):
+            layer.scale = shared["scale"]
+        width = width_px / max(self._viewer.scene.camera.zoom * calibration.mean_pixel_um, 1e-6)
+        if len(lines) or len(layer.data):
+            layer.data = lines
         if len(lines):
-            layer.edge_color = np.array(colors)
+            layer.edge_color = colors
+        if abs(layer.edge_width - width) > 0.1 * width:
+            layer.edge_width = width
+
+    def _new_layer(self, name: str, shared: dict[str, Any]) -> Any:
+        active = self._viewer.layers.selection.active
+        layer = self._viewer.add_vectors(
+            np.zeros((0, 2, 3)),
+            name=name,
+            vector_style="line",
+            metadata={"killassay": {"review": True}},
+            **shared,
+        )
+        self._layers[name] = layer
+        self._viewer.layers.selection.active = active
+        return layer
 
     def _lift(self) -> None:
         """Outlines lie over the images."""
@@ -190,16 +197,15 @@ class ViewerAdapter:
                 self._viewer.layers.move(self._viewer.layers.index(layer), len(self._viewer.layers))
 
 
-_Lines = tuple[NDArray[np.float64], list[str]]
-
-
-def _segments(clip: Clip | None, killer: int | None) -> tuple[_Lines, _Lines]:
-    """(of the pair, of the other candidates): vectors (N, 2, 3) of frame, y, x, and their colours."""
-    found: dict[bool, tuple[list[NDArray[np.float64]], list[str]]] = {True: ([], []), False: ([], [])}
+def _outline_lines(
+    clip: Clip | None, killer: int | None, *, bold: bool
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Outlines of the pair (bold) or of the others: vectors (N, 2, 3) of frame, y, x, and colours (N, 4)."""
+    lines, colors = [np.zeros((0, 2, 3))], [np.zeros((0, 4))]
     for cell, frames in ({} if clip is None else clip.outlines).items():
-        assert clip is not None
         color = color_of(cell, killer)
-        lines, colors = found[color != CANDIDATE_COLOR]
+        if clip is None or (color == CANDIDATE_COLOR) == bold:
+            continue
         for place, polygons in enumerate(frames):
             for polygon in polygons:
                 part = np.zeros((len(polygon) - 1, 2, 3))
@@ -207,12 +213,25 @@ def _segments(clip: Clip | None, killer: int | None) -> tuple[_Lines, _Lines]:
                 part[:, 0, 1:] = polygon[:-1]
                 part[:, 1, 1:] = np.diff(polygon, axis=0)
                 lines.append(part)
-                colors += [color] * len(part)
-    bold, thin = (
-        (np.concatenate(lines) if lines else np.zeros((0, 2, 3)), colors)
-        for lines, colors in (found[True], found[False])
-    )
-    return bold, thin
+                colors.append(np.tile(_rgba(color), (len(part), 1)))
+    return np.concatenate(lines), np.concatenate(colors)
+
+
+def _way_lines(track: CellTrack, clip: Clip, calibration: Calibration) -> NDArray[np.float64]:
+    """A cell's way around the death, the same in every frame of the clip: vectors (N, 2, 3)."""
+    kept = track.between(clip.key.frame - TRACK_FRAMES, clip.key.frame + TRACK_FRAMES)
+    way = np.stack([track.y_um[kept], track.x_um[kept]], axis=1) / np.array(calibration.pixel_um)
+    n = max(len(way) - 1, 0)
+    lines = np.zeros((clip.n_frames, n, 2, 3))
+    if n:
+        lines[:, :, 0, 0] = np.arange(clip.first_frame, clip.last_frame + 1)[:, None]
+        lines[:, :, 0, 1:] = way[:-1]
+        lines[:, :, 1, 1:] = np.diff(way, axis=0)
+    return lines.reshape(-1, 2, 3)
+
+
+def _rgba(color: str, alpha: float = 1.0) -> NDArray[np.float64]:
+    return np.array([*(int(color[n : n + 2], 16) / 255 for n in (1, 3, 5)), alpha])
 
 
 def color_of(cell: Cell, killer: int | None) -> str:

@@ -3,7 +3,6 @@
 Knows the cells table. Knows no window.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,11 +52,12 @@ class FieldCells:
             for name in cells
             if name in ("frame", "track_id", "y_um", "x_um", "area_um2") or name.startswith(MEAN_PREFIX)
         }
-        self._key = _key(role[order], self._rows["track_id"])
+        self._key: Ints = (role[order] << 40) | self._rows["track_id"]
 
     def track(self, role: CellRole, track_id: int) -> CellTrack:
         """One cell through time."""
-        low, high = np.searchsorted(self._key, [_key(int(role == "target"), track_id) + d for d in (0, 1)])
+        key = (int(role == "target") << 40) | track_id
+        low, high = np.searchsorted(self._key, np.array([key, key + 1]))
         part = {name: values[low:high] for name, values in self._rows.items()}
         return CellTrack(
             frame=part["frame"],
@@ -118,20 +118,3 @@ class CellBook:
         track = self.of(FieldId(well, field)).track("target" if role == "target" else "effector", track_id)
         at = np.flatnonzero(track.frame == frame)
         return (float(track.y_um[at[0]]), float(track.x_um[at[0]])) if len(at) else None
-
-
-def track_rows(
-    tracks: Sequence[tuple[int, CellTrack]], *, first: int, last: int, pixel_um: tuple[float, float]
-) -> Floats:
-    """(N, 4) track, frame, y, x in pixels, as napari's tracks layer wants them."""
-    parts = []
-    for name, track in tracks:
-        kept = track.between(first, last)
-        if kept.sum() > 1:
-            where = track.y_um[kept] / pixel_um[0], track.x_um[kept] / pixel_um[1]
-            parts.append(np.column_stack([np.full(int(kept.sum()), name), track.frame[kept], *where]))
-    return np.concatenate(parts) if parts else np.zeros((0, 4))
-
-
-def _key(role: NDArray[np.int64] | int, track: NDArray[np.int64] | int) -> NDArray[np.int64] | int:
-    return (role << 40) | track

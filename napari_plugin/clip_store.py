@@ -60,6 +60,11 @@ class ClipStore:
             raise found
         return found
 
+    def has(self, keys: Sequence[ClipKey]) -> bool:
+        """Whether all of these are made, or could not be."""
+        with self._changed:
+            return all(key in self._clips for key in keys)
+
     def forget(self) -> None:
         """Make all anew: labels or tracks were corrected."""
         with self._changed:

@@ -52,6 +52,7 @@ COLUMNS: tuple[EventColumn, ...] = (
     EventColumn("status", "Status", "what stands", ("state",), "left", 88),
     EventColumn("flags", "Flags", "what a person should look at", ("flag", "note"), "left", 96, True),
 )
+_BLINDED_COLUMNS = tuple(column for column in COLUMNS if not column.hidden_when_blinded)
 _FURTHER: dict[str, tuple[str, ...]] = {
     "field": ("f",),
     "frame": (),
@@ -95,7 +96,7 @@ class EventList:
         self._sort: tuple[str, bool] = (BY_VALUE, False)
         self._filter_text = ""
         self._filter: Filter = parse_filter("", NAMES)
-        self._fixed = _fixed_columns(state.events)
+        self._lay_fixed()
         self._order = self._sorted()
         self.visible: Rows = self._order
         self._place = np.zeros(0, dtype=np.int64)
@@ -122,7 +123,7 @@ class EventList:
     @property
     def columns(self) -> tuple[EventColumn, ...]:
         """Columns that are shown."""
-        return tuple(c for c in COLUMNS if not (self.blinded and c.hidden_when_blinded))
+        return _BLINDED_COLUMNS if self.blinded else COLUMNS
 
     @property
     def sort(self) -> tuple[str, bool]:
@@ -160,7 +161,7 @@ class EventList:
         """Take over what decisions changed; returns whether other rows are visible now."""
         before = self.visible
         if length(self.state.events) != len(self._fixed["probability"].values):  # type: ignore[union-attr]
-            self._fixed = _fixed_columns(self.state.events)
+            self._lay_fixed()
             self._order = self._sorted()
         self._refilter(keep=keep)
         return not np.array_equal(before, self.visible)
@@ -194,6 +195,10 @@ class EventList:
             return STATUSES[self.status[row]]
         return _CELLS[column](self.state, row)
 
+    def _lay_fixed(self) -> None:
+        self._fixed = _fixed_columns(self.state.events)
+        self._given_flags = _words(self.state.events, "flags")
+
     def _names(self) -> dict[str, str]:
         if not self.blinded:
             return NAMES
@@ -211,7 +216,7 @@ class EventList:
             "status": status,
             "killer": Numbers(self.state.killer, NOBODY),
             "frame": Numbers(self.state.frame.astype(np.float64)),
-            "flags": _flag_words(self.state),
+            "flags": _flag_words(self._given_flags, self.state.flagged),
         }
         return {name: now[name] for name in dict.fromkeys(self._names().values())}
 
@@ -260,31 +265,32 @@ def _fixed_columns(events: Table) -> dict[str, Numbers | Words]:
     def numbers(name: str, unknown: str = "unknown") -> Numbers:
         return Numbers(np.asarray(events[name], dtype=np.float64), unknown)
 
-    def words(name: str) -> Words:
-        return Words.of(np.array(["" if v is None else str(v) for v in events[name]], dtype=object))
-
     return {
         "probability": numbers("probability"),
         "share": numbers("killer_share"),
         "contact": numbers("contact_min"),
-        "well": words("well"),
+        "well": _words(events, "well"),
         "time": numbers("time_min"),
         "field": numbers("field"),
         "target": numbers("target_track_id"),
         "lag": numbers("lag_min"),
         "candidates": numbers("n_candidates"),
-        "condition": words("condition"),
-        "evidence": words("evidence"),
-        "event": words("event"),
+        "condition": _words(events, "condition"),
+        "evidence": _words(events, "evidence"),
+        "event": _words(events, "event"),
     }
 
 
-def _flag_words(state: ReviewState) -> Words:
-    given = Words.of(np.array(["" if v is None else str(v) for v in state.events["flags"]], dtype=object))
-    if not state.flagged.any():
+def _words(events: Table, name: str) -> Words:
+    return Words.of(np.array(["" if v is None else str(v) for v in events[name]], dtype=object))
+
+
+def _flag_words(given: Words, flagged: NDArray[np.bool_]) -> Words:
+    """The pipeline's flags, and those of readers before them."""
+    if not flagged.any():
         return given
     both = [*given.words, *(f"flagged, {word}".rstrip(", ") for word in given.words)]
-    return Words(np.where(state.flagged, given.codes + len(given.words), given.codes), tuple(both))
+    return Words(np.where(flagged, given.codes + len(given.words), given.codes), tuple(both))
 
 
 def number_words(value: float, pattern: str) -> str:

@@ -42,7 +42,7 @@ KEYS: tuple[Key, ...] = (
     Key("killer_3", ("3",), "candidate 3 is the killer", "Correct"),
     Key("killer_4", ("4",), "candidate 4 is the killer", "Correct"),
     Key("nobody", ("0",), "nobody killed it", "Correct"),
-    Key("add", ("Ins",), "add a missed death: target under the cursor, this frame", "Correct"),
+    Key("add_missed", ("Ins",), "add a missed death: target under the cursor, this frame", "Correct"),
     Key("flag", ("F",), "flag, with a note", "Correct"),
     Key("unflag", ("Shift+F",), "take the flag away", "Correct"),
     Key("pause", ("Space",), "stop or play the film", "Film"),

@@ -235,8 +235,10 @@ def show_field(viewer: Any, images: Images, field: FieldId) -> dict[str, Any]:
         if layer is None:
             layer = getattr(viewer, f"add_{kind}")(film, **options)
         else:
-            with layer.events.set_data.blocker():
-                layer.scale, layer.metadata = options["scale"], options["metadata"]
+            layer.metadata = options["metadata"]
+            if not np.allclose(layer.scale, options["scale"]):  # napari works everything out anew
+                with layer.events.set_data.blocker():
+                    layer.scale = options["scale"]
             layer.data = film
         shown[layer.name] = layer
     for layer in there.values():

@@ -2,21 +2,20 @@
 
 Knows results, decisions and images. Knows no window: widgets listen, and ask.
 
-    session = open_session(viewer, results, reader="ana")    # in `sessions`
-    session.moved.append(dock.show_event)
+    session.moved.append(dock.show_event)    # a session is opened by `sessions.open_session`
     session.decide("accept")                 # the next pending event of the visible order is shown
-    session_of(viewer).undo()
 """
 
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from assay.columns import Table
 from assay.errors import AssayError, ResultsError
+from assay.io.review_logs import ReviewLog
 from assay.labels import ChannelRole
 from assay.review.blinding import Blinding
 from assay.review.events import ContactBook, event_row
@@ -93,8 +92,7 @@ class ReviewSession:
     @property
     def log_folder(self) -> Path:
         """Where the log of this sitting lies, and with it the corrections of outlines."""
-        path = getattr(self._journal, "path", None)
-        return self.results / "review" if path is None else Path(path).parent
+        return self._journal.path.parent if isinstance(self._journal, ReviewLog) else self.results / "review"
 
     @property
     def state(self) -> ReviewState:
@@ -109,7 +107,7 @@ class ReviewSession:
     @property
     def sidecar(self) -> Path | None:
         """Where decisions are kept if RESULTS may not be written; None where they lie in RESULTS."""
-        return self.log_folder if getattr(self._journal, "is_sidecar", False) else None
+        return self.log_folder if isinstance(self._journal, ReviewLog) and self._journal.is_sidecar else None
 
     @property
     def shown(self) -> dict[str, Any] | None:
@@ -127,10 +125,6 @@ class ReviewSession:
             return None
         return int(shown["killer"])
 
-    def shown_status(self, row: int) -> str:
-        """What stands, as far as this reader may see it."""
-        return STATUSES[self.events.status[row]]
-
     def minutes(self, event: dict[str, Any]) -> float:
         """Minutes since frame 0 of an event's frame."""
         calibration = self.images.of(FieldId(str(event["well"]), int(event["field"]))).calibration
@@ -144,14 +138,11 @@ class ReviewSession:
     def candidates(self) -> Table:
         """Effectors that could have done it, the most credited first; the chosen one is among them."""
         shown = self.shown
-        return (
-            self._candidates_of(shown) if shown is not None else {"effector_track_id": np.zeros(0, np.int64)}
-        )
+        return {"effector_track_id": np.zeros(0, np.int64)} if shown is None else self._candidates_of(shown)
 
     def field_cells(self) -> FieldCells:
-        """The cells of the field that is shown."""
-        assert self.field is not None
-        return self.cells.of(self.field)
+        """The cells of the field that is shown; there must be one."""
+        return self.cells.of(cast(FieldId, self.field))
 
     def clip(self) -> Clip | None:
         """The film of the event that is shown; None while it is made, and where it could not be (that is said)."""
@@ -225,7 +216,8 @@ class ReviewSession:
         if self.current is None:
             self.say("No event is shown: press N for the next pending one.", "warning")
             return False
-        following = self._following() if verb in ADVANCING else None
+        advances = verb in ADVANCING and self.blind is None
+        following = self.events.next_row(self.row) if advances else None
         reading = 1 if self.blind is None else self.blind.reading
         dwell = round((time.monotonic() - self._shown_at) * 1000)
         try:
@@ -246,7 +238,6 @@ class ReviewSession:
     def add_missed(self, y_um: float, x_um: float) -> bool:
         """Add a death that the pipeline missed: of the target at this place, in the frame that is shown."""
         if self.field is None:
-            self.say("No field is shown.", "warning")
             return False
         near = self.field_cells().nearest("target", self.frame, y_um, x_um)
         if near is None or near[1] > NEAR_UM:
@@ -314,18 +305,12 @@ class ReviewSession:
         self._is_closed = True
         self.clips.close()
         self.images.close()
-        if self._journal is not None and hasattr(self._journal, "close"):
+        if isinstance(self._journal, ReviewLog):
             self._journal.close()
         for listener in tuple(self.closed):
             listener()
-        for listeners in (
-            self.moved,
-            self.changed,
-            self.said,
-            self.clip_ready,
-            self.closed,
-            self.sitting.changed,
-        ):
+        heard = (self.moved, self.changed, self.said, self.clip_ready, self.closed, self.sitting.changed)
+        for listeners in heard:
             listeners.clear()
 
     def _show_row(self, row: int) -> None:
@@ -341,14 +326,12 @@ class ReviewSession:
 
     def want_clips(self) -> None:
         """Ask for the clip that is shown and for the next few."""
-        rows, row = [], self.row
-        if self.blind is not None and row is not None:
-            rows = [row, *self.blind.ahead(AHEAD)]
-            row = None
-        while row is not None and len(rows) <= AHEAD:
-            rows.append(row)
-            row = self.events.next_row(row)
-        self.clips.want([key for key in map(self.clip_key, rows) if key is not None])
+        self.clips.want(self._keys_ahead())
+
+    @property
+    def is_ahead(self) -> bool:
+        """Whether the clips that are wanted next are there."""
+        return self.clips.has(self._keys_ahead())
 
     def _turn(self, act: Callable[[], Any], nothing: str, done: str) -> bool:
         try:
@@ -382,11 +365,17 @@ class ReviewSession:
         for listener in tuple(self.clip_ready):
             listener(key)
 
+    def _keys_ahead(self) -> list[ClipKey]:
+        rows, row = [], self.row
+        if self.blind is not None and row is not None:
+            rows, row = [row, *self.blind.ahead(AHEAD)], None
+        while row is not None and len(rows) <= AHEAD:
+            rows.append(row)
+            row = self.events.next_row(row)
+        return [key for key in map(self.clip_key, rows) if key is not None]
+
     def _rows_by(self, sort: str) -> np.ndarray[Any, Any]:
         return review_order(self.state.events, self.state, sort=sort, wells=self.tables["wells"])
-
-    def _following(self) -> int | None:
-        return None if self.blind is not None else self.events.next_row(self.row)
 
     def _step_blind(self, step: int, *, pending: bool) -> bool:
         assert self.blind is not None
@@ -398,7 +387,11 @@ class ReviewSession:
         return True
 
     def _make_clip(self, key: ClipKey) -> Clip:
-        return make_clip(key, self.images.of(key.field), self.cells.of(key.field))
+        films = self.images.of(key.field)
+        made = make_clip(key, films, self.cells.of(key.field))
+        for channel in films.channels:  # the frame that the viewer will show
+            channel.film.frame(key.frame)
+        return made
 
     def _candidates_of(self, event: dict[str, Any]) -> Table:
         found = self._contacts.candidates(event, frame=event["frame"])

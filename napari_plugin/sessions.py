@@ -11,7 +11,6 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from assay.columns import length
-from assay.errors import ResultsError
 from assay.io.results import Results
 from assay.io.review_logs import bound_decisions, open_log
 from assay.io.tables import read_table
@@ -45,8 +44,6 @@ def open_session(
     opened = Results.open(results)
     tables = {name: read_table(opened.tables, name) for name in _TABLES}
     events = review_events(tables)
-    if not length(events):
-        raise ResultsError(f"{results} holds no target deaths, so there is nothing to review.")
     who = reader or getpass.getuser()
     earlier, lost = bound_decisions(opened, events)
     log = open_log(opened, reader=who, blinding=None if blinding is None else blinding.record())
@@ -57,6 +54,9 @@ def open_session(
     session = ReviewSession(
         opened.path, Images.open(opened.path), tables, sitting, blinding=blinding, journal=log
     )
+    if not length(events):
+        session.field = session.images.fields[0]
+        session.notices.append("No death of a target was called here. Ins adds one that was missed.")
     if log.is_sidecar:
         session.notices.append(
             f"{opened.path} cannot be written, so decisions are kept in {log.path.parent}."

@@ -16,9 +16,10 @@ from napari_plugin.adapter import ViewerAdapter
 from napari_plugin.clips import ClipKey
 from napari_plugin.event_filter import FilterError
 from napari_plugin.event_traces import event_traces
-from napari_plugin.key_table import KEYS, Key
+from napari_plugin.key_table import Key
 from napari_plugin.session import ReviewSession
 from napari_plugin.sessions import close_session, open_session, session_of
+from napari_plugin.user_keys import user_keys
 from napari_plugin.widgets.film_strip import Moment
 from napari_plugin.widgets.keys import KeySheet, ReviewKeys
 from napari_plugin.widgets.review_actions import KeyTaker, ReviewActions
@@ -40,14 +41,15 @@ class _Bridge(QObject):
 class ReviewWidget(QWidget):
     """Review of the kills of one RESULTS folder."""
 
-    def __init__(self, viewer: "napari.viewer.Viewer", keys: Sequence[Key] = KEYS) -> None:
+    def __init__(self, viewer: "napari.viewer.Viewer", keys: Sequence[Key] | None = None) -> None:
         """Take the viewer's session, or offer to open one.
 
         Args:
             viewer: napari gives it.
-            keys: The table of keys.
+            keys: The table of keys; as set in napari's preferences where left out.
         """
         super().__init__()
+        keys, self._keys_problem = user_keys() if keys is None else (keys, "")
         self._viewer = viewer
         self._session: ReviewSession | None = None
         self._adapter: ViewerAdapter | None = None
@@ -67,6 +69,8 @@ class ReviewWidget(QWidget):
         self._bridge.clip_ready.connect(self._clip_is_ready)
         self._draw = _once(self, self._draw_event)
         self._jump = _once(self, self._show_in_viewer, 1)  # after the dock is painted
+        self._outline = _once(self, self._outline_pair)
+        self._thin = _once(self, self._outline_others, 1)
         self._filtering = _once(self, self._apply_filter, 150)
         self._forget_message = _once(self, lambda: self._show_message("", "info"), _MESSAGE_MS)
         release = _Release(viewer)
@@ -91,6 +95,11 @@ class ReviewWidget(QWidget):
     def is_reviewing(self) -> bool:
         """Whether the keys decide."""
         return self._parts is not None and self._parts.mode.isChecked()
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether the event that is shown is not all drawn yet."""
+        return any(timer.isActive() for timer in (self._draw, self._jump, self._outline, self._thin))
 
     def open(self, results: Path, *, reader: str | None = None) -> None:
         """Open RESULTS and show the first event.
@@ -134,11 +143,11 @@ class ReviewWidget(QWidget):
         self._show_progress()
         parts.mode.setChecked(True)
         if session.current is None:
-            if not session.step(1):
-                session.step(1, pending=False)
+            if not session.step(1) and not session.step(1, pending=False) and session.field is not None:
+                self._adapter.show_field(session.field)
         else:
             self._moved()
-        for notice in session.notices:
+        for notice in [*session.notices, *([self._keys_problem] if self._keys_problem else [])]:
             self._show_message(notice, "warning")
 
     def detach(self) -> None:
@@ -148,7 +157,14 @@ class ReviewWidget(QWidget):
         self._taker.actions, self._taker.parts, self._taker.session = None, None, None
         self._release.adapter = None
         self._filter_keys.stop()
-        for timer in (self._draw, self._jump, self._filtering, self._forget_message):
+        for timer in (
+            self._draw,
+            self._jump,
+            self._outline,
+            self._thin,
+            self._filtering,
+            self._forget_message,
+        ):
             timer.stop()
         if session is not None:
             listeners: tuple[tuple[list[Any], Any], ...] = (
@@ -213,7 +229,7 @@ class ReviewWidget(QWidget):
         self._show_progress()
         if session.current in names:
             self._draw.start()
-            self._jump.start()
+            self._outline.start()
 
     def _draw_event(self) -> None:
         session, parts = self._session, self.parts
@@ -254,24 +270,45 @@ class ReviewWidget(QWidget):
         assert key is not None
         killer = session.shown_killer()
         try:
+            if adapter.show_field(key.field):  # took its time: let keys in between
+                self._jump.start()
+                return
             adapter.show_event(key.field, key.frame, key.target, killer, session.field_cells())
         except AssayError as error:
             session.say(str(error), "warning")
             return
-        self._frame_changed(adapter.frame)
-        self._draw_outlines()
+        if session.frame != adapter.frame:
+            self._frame_changed(adapter.frame)
+        self._outline.start()
 
-    def _draw_outlines(self) -> None:
+    def _outline_pair(self) -> None:
         session, adapter = self._session, self._adapter
         if session is not None and adapter is not None and session.field is not None:
-            killer = session.shown_killer()
-            adapter.outline(session.clip(), killer, session.images.of(session.field).calibration)
+            adapter.outline_pair(
+                session.clip(), session.shown_killer(), session.images.of(session.field).calibration
+            )
+            self._thin.start()
+
+    def _outline_others(self) -> None:
+        session, adapter = self._session, self._adapter
+        if (
+            session is not None
+            and adapter is not None
+            and session.field is not None
+            and session.shown is not None
+        ):
+            adapter.outline_others(
+                session.clip(),
+                int(session.shown["target_track_id"]),
+                session.shown_killer(),
+                session.field_cells(),
+                session.images.of(session.field).calibration,
+            )
 
     def _clip_is_ready(self, key: ClipKey) -> None:
         if self._session is not None and key == self._session.clip_key(self._session.row):
             self._draw.start()
-            if not self._jump.isActive():
-                self._draw_outlines()
+            self._outline.start()
 
     def _frame_changed(self, frame: int) -> None:
         if self._session is not None and self._parts is not None:

@@ -53,7 +53,7 @@ class ReviewActions:
             "retime": lambda: self.retime(session.frame),
             "cycle_killer": self._cycle_killer,
             "nobody": self._nobody,
-            "add": self._add,
+            "add_missed": self._add,
             "flag": self._ask_note,
             "unflag": lambda: session.decide("flag", flag=False),
             "pause": self._pause,

@@ -16,6 +16,7 @@ from qtpy.QtWidgets import (
 )
 
 from assay.columns import Table
+from assay.review.state import STATUSES
 from napari_plugin.event_filter import HINT
 from napari_plugin.event_list import EventList
 from napari_plugin.event_words import headline, progress_words, status_words, verdict_line
@@ -82,7 +83,7 @@ class ReviewLayout(QFrame):
             return
         blinded = session.sitting.blinded
         now = session.state.of(session.current)
-        status = session.shown_status(row)
+        status = STATUSES[session.events.status[row]]
         self.title.setText(headline(shown, blinded=blinded, time_min=session.minutes(shown)))
         words = verdict_line(shown, blinded=blinded, killer_chosen=bool(now.killer_chosen))
         said = status_words(status, now.about, now.notes, blinded=blinded)

@@ -1,0 +1,123 @@
+import time
+
+import numpy as np
+import pytest
+
+from assay.review.blinding import Blinding
+from assay.review.sitting import MemoryJournal, Sitting
+from benchmarks.review_latency import made_events, time_table
+from napari_plugin.blind_reading import BlindReading
+from napari_plugin.event_filter import FilterError
+from napari_plugin.event_list import EventList
+
+
+def sitting_of(n: int, *, blinded: bool = False, reader: str = "ana", earlier: tuple = ()) -> Sitting:
+    return Sitting(made_events(n), MemoryJournal(), reader=reader, blinded=blinded, earlier=earlier)
+
+
+def test_sorting_puts_unknown_numbers_last_either_way():
+    sitting = sitting_of(4)
+    sitting.state.events["probability"] = np.array([0.3, np.nan, 0.1, 0.2])
+    events = EventList(sitting.state)
+    events.sort_by("probability")
+    assert events.visible.tolist() == [2, 3, 0, 1]
+    events.sort_by("probability", descending=True)
+    assert events.visible.tolist() == [0, 3, 2, 1]
+
+
+def test_the_next_pending_event_is_that_of_the_visible_order():
+    sitting = sitting_of(5)
+    sitting.state.events["probability"] = np.array([0.5, 0.1, 0.4, 0.2, 0.3])
+    events = EventList(sitting.state)
+    events.sort_by("probability")  # 1 3 4 2 0
+    sitting.decide("accept", "B02/0/d3")
+    assert [events.next_row(None), events.next_row(1), events.next_row(1, pending=False)] == [1, 4, 3]
+    assert [events.next_row(4, step=-1), events.next_row(4, step=-1, pending=False)] == [1, 3]
+    assert events.next_row(0) is None
+
+
+def test_an_event_stays_visible_while_it_is_looked_at_although_the_filter_drops_it():
+    sitting = sitting_of(3)
+    events = EventList(sitting.state)
+    events.filter_by("status:pending")
+    sitting.decide("retime", "B02/0/d1", frame=3)
+    assert events.refresh(keep=1) is False
+    assert events.visible.tolist() == [0, 1, 2]
+    assert events.refresh(keep=0) is True
+    assert events.visible.tolist() == [0, 2]
+
+
+def test_a_filter_that_is_not_understood_leaves_the_one_before():
+    events = EventList(sitting_of(3).state)
+    events.filter_by("p>2")
+    with pytest.raises(FilterError, match="there is no column"):
+        events.filter_by("nonsense:3")
+    assert (events.filter_text, events.visible.tolist()) == ("p>2", [])
+
+
+def test_an_added_event_comes_into_the_list_and_leaves_it_when_it_is_undone():
+    sitting = sitting_of(3)
+    events = EventList(sitting.state)
+    sitting.decide("add", well="B02", field=9, target_track_id=77777, frame=4)
+    assert events.refresh() is True
+    assert events.visible.tolist() == [0, 1, 2, 3]
+    assert [events.cell(3, name) for name in ("killer", "share", "flags", "status")] == [
+        "nobody",
+        "–",
+        "added",
+        "accepted",
+    ]
+    sitting.undo()
+    assert events.refresh() is True
+    assert events.visible.tolist() == [0, 1, 2]
+
+
+def test_cells_say_what_stands():
+    sitting = sitting_of(1)
+    sitting.state.events |= {"probability": np.array([0.456]), "time_min": np.array([102.0])}
+    events = EventList(sitting.state)
+    assert [events.cell(0, name) for name in ("probability", "time", "status")] == ["0.46", "1:42", "pending"]
+    sitting.decide("killer", "B02/0/d0", effector_track_id=None)
+    assert [events.cell(0, name) for name in ("killer", "share", "status")] == ["nobody", "–", "accepted"]
+
+
+def test_a_blinded_reader_sees_neither_where_nor_what_others_said():
+    other = sitting_of(30, reader="ben")
+    other.decide("retime", "B02/0/d0", frame=399)
+    mine = sitting_of(30, blinded=True, earlier=tuple(other.state.decisions))
+    events = EventList(mine.state, blind=BlindReading(mine, Blinding(seed=7)))
+    assert [column.name for column in events.columns] == ["time", "status"]
+    assert events.cell(0, "status") == "pending"
+    assert events.frame_of(0) == mine.state.events["frame"][0] != 399
+    with pytest.raises(FilterError, match="there is no column"):
+        events.filter_by("well:B03")
+
+
+def test_a_blinded_reader_reads_a_tenth_of_the_events_twice():
+    sitting = sitting_of(30, blinded=True)
+    blind = BlindReading(sitting, Blinding(seed=7))
+    shown = []
+    while (row := blind.step(1, pending=True)) is not None:
+        name = str(sitting.state.events["event"][row])
+        shown.append((row, blind.reading))
+        sitting.decide("accept", name, reading=blind.reading)
+        blind.take([name])
+    assert len(shown) == 33
+    assert sorted(row for row, reading in shown if reading == 1) == list(range(30))
+    assert sum(reading == 2 for _, reading in shown) == 3
+    assert blind.progress() == (33, 33)
+
+
+def test_a_hundred_thousand_events_sort_and_filter_in_the_blink_of_an_eye():
+    found = time_table(100_000)
+    assert found["slowest_sort_ms"] < 50
+    assert found["slowest_filter_ms"] < 50
+
+
+def test_a_decision_in_a_hundred_thousand_events_is_listed_at_once():
+    sitting = sitting_of(100_000)
+    events = EventList(sitting.state)
+    sitting.decide("accept", "B02/0/d5")
+    begin = time.thread_time()
+    events.refresh(keep=5)
+    assert time.thread_time() - begin < 0.05

@@ -192,3 +192,20 @@ def test_what_is_no_results_folder_is_refused(killassay, tmp_path):
     for command in ("verify", "review"):
         code, _, err = killassay(command, tmp_path)
         assert (code, "is no RESULTS folder of killassay" in err) == (2, True)
+
+
+def test_review_starts_the_viewer_in_a_process_of_its_own_with_the_readers_name(
+    killassay, results, monkeypatch
+):
+    started: list = []
+
+    def start(words, check):
+        started.append(words[1:])
+        return review_commands.subprocess.CompletedProcess(words, -6)  # as when a window crashes
+
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: name)
+    monkeypatch.setenv("DISPLAY", ":0")
+    monkeypatch.setattr(review_commands.subprocess, "run", start)
+    code, _, _ = killassay("review", results.path, "--reader", "ana")
+    assert started == [["-m", "napari_plugin", str(results.path), "--reader", "ana"]]
+    assert code == 1

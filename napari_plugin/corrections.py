@@ -209,8 +209,11 @@ class Corrections:
             tracks, frames = cells["track_id"][rows], cells["frame"][rows]
             order = np.lexsort((frames, tracks))
             names, starts = np.unique(tracks[order], return_index=True)
-            parts = np.split(frames[order], starts[1:])
-            self._seen[field, role] = {int(name): part for name, part in zip(names, parts, strict=True)}
+            ends = [*starts[1:], len(order)]
+            self._seen[field, role] = {
+                int(name): frames[order[start:end]]
+                for name, start, end in zip(names, starts, ends[: len(names)], strict=True)
+            }
         return self._seen[field, role]
 
     def _first(self, field: FieldId, role: CellRole, track_id: int) -> int:

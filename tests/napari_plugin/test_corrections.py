@@ -204,3 +204,9 @@ def test_what_the_disk_refused_is_still_there_to_be_committed_again(
     disk.full = False
     assert len(corrections.commit(B02, "target")) == 2
     assert corrections.overlay(B02, "target") is overlay
+
+
+def test_a_field_without_cells_of_a_role_has_nothing_to_correct(corrections: Corrections):
+    assert corrections.next_track(B02, "effector") == 1
+    assert corrections.frames_of(B02, "effector", 1).tolist() == []
+    assert corrections.next_track(FieldId("C05", 3), "target") == 1

@@ -1,6 +1,8 @@
 """The compiled loops of `decode_cpu` over the rows of maps: foreground, seeds, and the hop to them.
 
-Nothing but numbers and arrays of them. One file, as a changed one is compiled anew.
+Nothing but numbers and arrays of them. One file, as a changed one is compiled anew. A loop in which an array may be
+replaced by a longer one counts the array's holders at every turn, so rows are read while there is room, and room is
+made outside. Places in `flat` have no sign, because an index that might be negative would be looked at twice.
 """
 
 from typing import Any
@@ -16,12 +18,14 @@ Ints = NDArray[np.int32]
 Longs = NDArray[np.int64]
 
 LANES = 8  # pixels whose flags are looked at together, as one number
+BLOCK = 32  # columns that are computed together where some are foreground: shorter loops would go one by one
 NONE_INSIDE, ALL_INSIDE = np.uint64(0), np.uint64(0x0101010101010101)
 ZERO = np.float32(0)
 NINTH = np.float32(1 / 9)
 FARTHEST = np.float32(LARGEST_VOTE)
 NO_VOTE = np.int32(-(2**31))
-HALF_PX = VOTES_PER_PX // 2
+HALF_PX, SHIFT = VOTES_PER_PX // 2, np.uint64(VOTES_PER_PX.bit_length() - 1)
+ONE, TWO = np.uint64(1), np.uint64(2)
 
 
 @compiled
@@ -38,13 +42,13 @@ def find_owners(
     """Find the foreground, the seeds in it and whose each of its pixels is; labels are zeros still.
 
     Maps come as the memory that holds them and their place in it: the first value and the steps to the next
-    map, row and column. So one compiled function takes all layouts.
+    map and row; pixels of a row are neighbours.
     """
     labels = np.zeros(shape, dtype=np.int32)
     runs, fore, votes, peaks, heats = _foreground(flat, place, labels, smooth, thresholds, vote_scale)
     seeds = _seeds(labels, peaks, heats, seed_radius)
     _catch(labels, peaks, seeds, capture_rank)
-    return labels, runs, _owners(votes, labels), seeds, fore, votes, heats
+    return labels, runs, _owners(votes, len(fore), labels), seeds, fore, votes, heats
 
 
 @part
@@ -53,92 +57,137 @@ def _foreground(
 ) -> Any:
     """Runs of foreground (row, start, stop, number of the first pixel), and what each of their pixels says.
 
-    A pixel warm enough for a seed gets its number among such from 1 in `labels`.
+    A pixel warm enough for a seed gets its number among such from 1 in `labels`. Of the votes only as many are
+    filled as there are pixels.
     """
     height, width = labels.shape
-    n_runs, n_px, n_peaks = 0, 0, 0
-    runs = np.empty((width + 256, 4), dtype=np.int32)
-    fore = np.empty((1, 4 * width + 1024), dtype=np.float32)
-    votes = np.empty((2, 4 * width + 1024), dtype=np.int32)
-    peaks = np.empty((width + 256, 2), dtype=np.int32)
-    heats = np.empty((1, width + 256), dtype=np.float32)
-    rows = np.empty((3, width), dtype=np.float32)  # row y lies in rows[y % 3]
-    line, mean = np.empty(width + 2, dtype=np.float32), np.empty(width, dtype=np.float32)
-    heat = np.empty(width, dtype=np.float32)
+    y, counts = 0, np.zeros(3, dtype=np.int64)  # rows that are done; runs, pixels and peaks in them
+    room = height * width // 8 + 2 * width
+    runs = np.empty((room // 8 + width, 4), dtype=np.int32)
+    fore, votes = np.empty(room, dtype=np.float32), np.empty((2, room), dtype=np.int32)
+    heats, peaks = np.empty(room, dtype=np.float32), np.empty((room, 2), dtype=np.int32)
+    while True:
+        y = _rows(
+            flat, place, y, smooth, thresholds, vote_scale, counts, runs, fore, votes, heats, peaks, labels
+        )
+        if y == height:
+            break
+        if counts[0] + width > len(runs):
+            runs = _longer(runs)
+        if counts[1] + width > len(fore):
+            fore, votes = _more(fore), _wider(votes)
+            heats, peaks = _more(heats), _longer(peaks)
+    return runs[: counts[0]], fore[: counts[1]], votes, peaks[: counts[2]], heats[: counts[2]]
+
+
+@part
+def _rows(
+    flat: Floats,
+    place: Longs,
+    y: int,
+    smooth: bool,
+    thresholds: Floats,
+    vote_scale: Floats,
+    counts: Longs,
+    runs: Ints,
+    fore: Floats,
+    votes: Ints,
+    heats: Floats,
+    peaks: Ints,
+    labels: Ints,
+) -> int:
+    """Look at row after row from y on while there is room, and say which comes next."""
+    height, width = labels.shape
+    line, seen = np.empty(width + 2, dtype=np.float32), np.empty(width, dtype=np.float32)
+    heat, to_y, to_x = np.empty(width, np.float32), np.empty(width, np.int32), np.empty(width, np.int32)
     flags = np.zeros(-(-width // LANES) * LANES, dtype=np.uint8)
     lanes = flags.view(np.uint64)
     least, warm = thresholds[0], thresholds[1]
-    _row(flat, place, 0, 0, rows[0])
-    for y in range(height):
-        if y + 1 < height:
-            _row(flat, place, 0, y + 1, rows[(y + 1) % 3])
-        if smooth:
-            _mean(rows[max(y - 1, 0) % 3], rows[y % 3], rows[min(y + 1, height - 1) % 3], line, mean)
-        seen = mean if smooth else rows[y % 3]
-        _flag(seen, least, flags)
-        stop = 0
+    n_runs, n_px, n_peaks = np.uint64(counts[0]), np.uint64(counts[1]), np.uint64(counts[2])
+    while y < height and n_runs + width <= len(runs) and n_px + width <= len(fore):
+        _mean(flat, place[0] + y * place[2], place[2], y, 0, width, height, smooth, line, seen)
+        for x in range(width):
+            flags[x] = np.uint8(1) if seen[x] > least else np.uint8(0)
+        stop, said = 0, 0  # columns before `said` have their heat and votes
         while True:
             start = _next(flags, lanes, stop, width, True)
             if start == width:
                 break
             stop = _next(flags, lanes, start, width, False)
-            n = stop - start
-            if n_runs == len(runs):
-                runs = _longer(runs)
-            if n_px + n > fore.shape[1]:
-                fore, votes = _wider(fore), _wider(votes)
-            if n_peaks + n > len(peaks):
-                peaks, heats = _longer(peaks), _wider(heats)
+            if stop > said:
+                said, first = min(-(-stop // BLOCK) * BLOCK, width), max(said, start // BLOCK * BLOCK)
+                at = place[0] + y * place[2] + place[1]
+                _mean(flat, at, place[2], y, first, said, height, smooth, line, heat)
+                _land(flat, at + place[1], vote_scale[0], VOTES_PER_PX * y, 0, height, first, said, to_y)
+                _land(flat, at + 2 * place[1], vote_scale[1], 0, VOTES_PER_PX, width, first, said, to_x)
             runs[n_runs, 0], runs[n_runs, 1], runs[n_runs, 2], runs[n_runs, 3] = y, start, stop, n_px
-            n_runs += 1
-            _say(seen[start:stop], fore[0, n_px : n_px + n])
-            at, step = place[0] + 2 * place[1] + y * place[2] + start * place[3], place[3]
-            to_y, to_x = votes[0, n_px : n_px + n], votes[1, n_px : n_px + n]
-            _land(flat, at, step, vote_scale[0], VOTES_PER_PX * y, 0, height, to_y)
-            _land(flat, at + place[1], step, vote_scale[1], VOTES_PER_PX * start, VOTES_PER_PX, width, to_x)
-            _heat(flat, place, smooth, y, start, stop, labels.shape, line, heat)
-            for k in range(n):
-                if heat[k] >= warm:
-                    peaks[n_peaks, 0], peaks[n_peaks, 1] = y, start + k
-                    heats[0, n_peaks] = heat[k]
-                    n_peaks += 1
-                    labels[y, start + k] = n_peaks
-            n_px += n
-    return runs[:n_runs], fore[0, :n_px], votes[:, :n_px], peaks[:n_peaks], heats[0, :n_peaks]
+            n_runs += ONE
+            for x in range(np.uint64(start), np.uint64(stop)):
+                fore[n_px], votes[0, n_px], votes[1, n_px] = seen[x], to_y[x], to_x[x]
+                n_px += ONE
+                if heat[x] >= warm:
+                    peaks[n_peaks, 0], peaks[n_peaks, 1], heats[n_peaks] = y, x, heat[x]
+                    n_peaks += ONE
+                    labels[y, x] = n_peaks
+        y += 1
+    counts[0], counts[1], counts[2] = n_runs, n_px, n_peaks
+    return y
 
 
 @part
-def _row(flat: Floats, place: Longs, number: int, y: int, row: Floats) -> None:
-    """Copy one row of one map."""
-    start, step = place[0] + number * place[1] + y * place[2], place[3]
-    if step == 1:
-        _say(flat[start : start + len(row)], row)
-    else:
-        for x in range(len(row)):
-            row[x] = flat[start + x * step]
+def _mean(
+    flat: Floats,
+    row: int,
+    step: int,
+    y: int,
+    start: int,
+    stop: int,
+    height: int,
+    smooth: bool,
+    line: Floats,
+    mean: Floats,
+) -> None:
+    """Mean over 3x3 pixels (if `smooth`) of one row from `start` to `stop`; beyond the edge lies what lies there.
+
+    `row` is where row y begins, `step` leads to the next.
+    """
+    here, above, below = row, row - (step if y else 0), row + (step if y + 1 < height else 0)
+    n, to = np.uint64(stop - start), np.uint64(start)
+    if not smooth:
+        middle = np.uint64(here + start)
+        for k in range(n):
+            mean[to + k] = flat[middle + k]
+        return
+    left, right = max(start - 1, 0), min(stop + 1, len(mean))
+    shift = np.uint64(left - start + 1)  # 1 at the left edge
+    high, middle, low = np.uint64(above + left), np.uint64(here + left), np.uint64(below + left)
+    for k in range(np.uint64(right - left)):
+        line[k + shift] = (flat[high + k] + flat[middle + k]) + flat[low + k]
+    if left == start:
+        line[0] = line[1]
+    if right == stop:
+        line[n + ONE] = line[n]
+    for k in range(n):
+        mean[to + k] = ((line[k] + line[k + ONE]) + line[k + TWO]) * NINTH
 
 
 @part
-def _say(source: Floats, to: Floats) -> None:
-    for k in range(len(to)):
-        to[k] = source[k]
-
-
-@part
-def _mean(above: Floats, here: Floats, below: Floats, line: Floats, mean: Floats) -> None:
-    """Mean over 3x3 pixels of one row; beyond the edge lies what lies at the edge."""
-    width = len(mean)
-    for x in range(width):
-        line[x + 1] = (above[x] + here[x]) + below[x]
-    line[0], line[width + 1] = line[1], line[width]
-    for x in range(width):
-        mean[x] = ((line[x] + line[x + 1]) + line[x + 2]) * NINTH
-
-
-@part
-def _flag(seen: Floats, least: np.float32, flags: Any) -> None:
-    for x in range(len(seen)):
-        flags[x] = np.uint8(1) if seen[x] > least else np.uint8(0)
+def _land(
+    flat: Floats,
+    row: int,
+    scale: np.float32,
+    origin: int,
+    apart: int,
+    length: int,
+    start: int,
+    stop: int,
+    votes: Ints,
+) -> None:
+    """Where the votes of a row land on the frame, in sixteenths of a pixel; its pixels lie `apart`."""
+    last = np.int32(VOTES_PER_PX * (length - 1))
+    first = np.uint64(row)
+    for x in range(np.uint64(start), np.uint64(stop)):
+        votes[x] = _landing(flat[first + x] * scale, np.int32(origin + np.int64(x) * apart), last)
 
 
 @part
@@ -156,62 +205,6 @@ def _next(flags: Any, lanes: Any, x: int, width: int, inside: bool) -> int:
 
 
 @part
-def _heat(
-    flat: Floats,
-    place: Longs,
-    smooth: bool,
-    y: int,
-    start: int,
-    stop: int,
-    shape: tuple[int, int],
-    line: Floats,
-    heat: Floats,
-) -> None:
-    """Heat from pixel `start` to `stop` of row y."""
-    n, step = stop - start, np.uint64(place[3])
-    left, right = (max(start - 1, 0), min(stop + 1, shape[1])) if smooth else (start, stop)
-    # places without a sign: an index that might be negative would be looked at twice
-    first = place[0] + place[1] + left * place[3]
-    middle = np.uint64(first + y * place[2])
-    if not smooth:
-        for k in range(np.uint64(n)):
-            heat[k] = flat[middle + k * step]
-        return
-    above = np.uint64(first + max(y - 1, 0) * place[2])
-    below = np.uint64(first + min(y + 1, shape[0] - 1) * place[2])
-    shift = np.uint64(left - start + 1)  # 1 where the run begins at the edge
-    if step == 1:
-        for k in range(np.uint64(right - left)):
-            line[k + shift] = (flat[above + k] + flat[middle + k]) + flat[below + k]
-    else:
-        for k in range(np.uint64(right - left)):
-            at = k * step
-            line[k + shift] = (flat[above + at] + flat[middle + at]) + flat[below + at]
-    if left == start:
-        line[0] = line[1]
-    if right == stop:
-        line[n + 1] = line[n]
-    for k in range(n):
-        heat[k] = ((line[k] + line[k + 1]) + line[k + 2]) * NINTH
-
-
-@part
-def _land(
-    flat: Floats, at: int, step: int, scale: np.float32, first: int, apart: int, length: int, votes: Ints
-) -> None:
-    """Where the votes of a run land on the frame, in sixteenths of a pixel; its pixels lie `apart`."""
-    last = np.int32(VOTES_PER_PX * (length - 1))
-    start = np.uint64(at)
-    if step == 1:
-        for k in range(np.uint64(len(votes))):
-            votes[k] = _landing(flat[start + k] * scale, np.int32(first + np.int64(k) * apart), last)
-    else:
-        for k in range(np.uint64(len(votes))):
-            vote = flat[start + k * np.uint64(step)] * scale
-            votes[k] = _landing(vote, np.int32(first + np.int64(k) * apart), last)
-
-
-@part
 def _landing(vote: np.float32, place: np.int32, last: np.int32) -> np.int32:
     near = abs(vote) < FARTHEST
     landing = place + np.int32(np.rint(vote if near else ZERO))
@@ -222,20 +215,24 @@ def _landing(vote: np.float32, place: np.int32, last: np.int32) -> np.int32:
 def _longer(array: Ints) -> Ints:
     """The array with room for twice as many rows."""
     longer = np.empty((2 * array.shape[0], array.shape[1]), dtype=array.dtype)
-    for k in range(array.shape[0]):
-        for i in range(array.shape[1]):
-            longer[k, i] = array[k, i]
+    longer[: array.shape[0]] = array
     return longer
 
 
 @part
-def _wider(array: Any) -> Any:
+def _wider(array: Ints) -> Ints:
     """The array with room for twice as many columns."""
     wider = np.empty((array.shape[0], 2 * array.shape[1]), dtype=array.dtype)
-    for i in range(array.shape[0]):
-        for k in range(array.shape[1]):
-            wider[i, k] = array[i, k]
+    wider[:, : array.shape[1]] = array
     return wider
+
+
+@part
+def _more(array: Floats) -> Floats:
+    """The array with room for twice as many values."""
+    more = np.empty(2 * array.shape[0], dtype=array.dtype)
+    more[: array.shape[0]] = array
+    return more
 
 
 @part
@@ -289,12 +286,14 @@ def _catch(catchment: Ints, peaks: Ints, seeds: Ints, rank: Ints) -> None:
 
 
 @part
-def _owners(votes: Ints, catchment: Ints) -> Ints:
+def _owners(votes: Ints, n: int, catchment: Ints) -> Ints:
     """Number from 1 of the seed that each pixel's vote reaches, 0 for none; leaves the catchment empty."""
-    owners = np.empty(votes.shape[1], dtype=np.int32)
-    for k in range(votes.shape[1]):
+    owners = np.empty(n, dtype=np.int32)
+    for k in range(n):
         y, x = votes[0, k], votes[1, k]
-        voted = y != NO_VOTE and x != NO_VOTE
-        owners[k] = catchment[(y + HALF_PX) // VOTES_PER_PX, (x + HALF_PX) // VOTES_PER_PX] if voted else 0
+        if y == NO_VOTE or x == NO_VOTE:
+            owners[k] = 0
+        else:
+            owners[k] = catchment[np.uint64(y + HALF_PX) >> SHIFT, np.uint64(x + HALF_PX) >> SHIFT]
     catchment[:] = 0
     return owners

@@ -15,6 +15,7 @@ from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from models.fused import can_fuse, convolve_add_and_rectify, convolve_and_rectify
+from models.unfolding import unfolded
 
 FOREGROUND, HEAT, OFFSET_Y, OFFSET_X = range(4)
 MAPS_PER_ROLE = 4
@@ -87,6 +88,7 @@ class SegmentationNet(nn.Module):
         self.architecture = architecture
         slots, widths = architecture.slots, architecture.widths
         self.slots = slots
+        self._as_planes = False
         inputs = (4 * slots + slots, *widths[:-1])
         self.encoder = nn.ModuleList(ResidualBlock(i, o) for i, o in zip(inputs, widths, strict=True))
         finer, coarser = widths[:-1], widths[1:]
@@ -105,7 +107,8 @@ class SegmentationNet(nn.Module):
             (B, maps, Y, X): per cell role foreground logit, centre heat logit, offset y, offset x
             in units of `OFFSET_UNIT_PX`.
         """
-        return functional.pixel_shuffle(self._maps(self._features(planes)), 2)  # -> (B, maps, Y, X)
+        maps = self._maps(self._features(planes))  # -> (B, 4 * maps, Y/2, X/2)
+        return unfolded(maps) if self._as_planes else functional.pixel_shuffle(maps, 2)  # -> (B, maps, Y, X)
 
     def maps_by_block(self, planes: Tensor) -> Tensor:
         """The maps as training reads them, without the turning about of memory that an image of them costs.
@@ -151,12 +154,14 @@ class SegmentationNet(nn.Module):
 
         Args:
             dtype: In which the convolutions are computed.
-            one_pass: Let a CPU add and rectify within the convolution, where it can. An export says no.
+            one_pass: Let a CPU add and rectify within the convolution, where it can, and lay out the maps in
+                compiled loops. An export says no.
         """
         self.eval()
         on_cpu = next(self.parameters()).device.type == "cpu"
         for block in (*self.encoder, *self.decoder):
             block.fuse(in_one_pass=one_pass and on_cpu and can_fuse(dtype))
+        self._as_planes = one_pass and on_cpu
         self.to(dtype)
         self.head.float()
         return self.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]

@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 GUI := -q tests/napari_plugin/gui
 export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 
-.PHONY: demo test test-gui test-qt tour env bench sample lint
+.PHONY: chaos demo test test-gui test-qt tour env bench sample lint
 env: $(VENV)/.ok
 demo: $(VENV)/.ok
 	$(BIN)/killassay demo
@@ -25,6 +25,11 @@ test-qt: $(VENV)/.ok
 	QT_API=pyqt6 $(BIN)/python -m pytest $(GUI)
 tour: $(VENV)/.ok
 	$(BIN)/python -m tools.tour
+# The heavy faults, against a real Slurm among others: as root, on a machine that may be disturbed.
+chaos: $(VENV)/.ok
+	command -v slurmctld >/dev/null || apt-get install -y --no-install-recommends slurm-wlm munge
+	$(BIN)/uv pip install -q --python $(BIN)/python "$(TORCH)" -e ".[$(EXTRAS),cluster]"
+	$(BIN)/python -m pytest -q tests/chaos
 lint: $(VENV)/.ok
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 bench: $(VENV)/.ok

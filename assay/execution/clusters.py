@@ -172,7 +172,7 @@ def job_options(settings: ClusterSettings, *, logs: Path) -> dict[str, Any]:
         "cores": settings.workers_per_job,
         "processes": settings.workers_per_job,
         "memory": settings.memory,
-        "walltime": settings.walltime,
+        "walltime": _walltime(settings),
         "queue": settings.queue or None,
         "interface": settings.interface or None,
         "python": settings.python or sys.executable,
@@ -288,6 +288,13 @@ def _require_command(command: str, kind: str) -> None:
 
 def _environment() -> list[str]:
     return [f"export {name}={value}" for name, value in WORKER_ENVIRONMENT.items()]
+
+
+def _walltime(settings: ClusterSettings) -> str:
+    """As the batch systems read it: Slurm and PBS would take 04:00 for four minutes, LSF knows no seconds."""
+    minutes, seconds = divmod(_seconds(settings.walltime), 60)
+    clock = f"{minutes // 60:02d}:{minutes % 60:02d}"
+    return clock if settings.kind == "lsf" else f"{clock}:{seconds:02d}"
 
 
 def _seconds(walltime: str) -> int:

@@ -48,13 +48,17 @@ def open_in_viewer(viewer: Any, results: Path, *, reader: str | None = None) -> 
 
 
 def show_review_dock(viewer: Any, session: ReviewSession) -> None:
-    """Show a session in the review dock; the dock is made where the window has none yet."""
+    """Show a session in the review dock, however it was opened; the dock is made where the window has none yet."""
     window = getattr(viewer, "window", None)
     if window is None:
         return
-    _, widget = window.add_plugin_dock_widget("killassay", "Review events")
-    if widget.session is not session:
-        widget.attach(session)
+    from napari_plugin.widgets.review import ReviewWidget
+
+    docked = [one for one in window.dock_widgets.values() if isinstance(one, ReviewWidget)]
+    if not docked:
+        docked = [window.add_plugin_dock_widget("killassay", "Review events")[1]]
+    if docked[0].session is not session:
+        docked[0].attach(session)
 
 
 def _model(viewer: Any) -> Any:

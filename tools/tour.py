@@ -140,20 +140,37 @@ class Tour:
         self.undock()
 
     def correct(self) -> None:
-        """Outlines painted in a frame."""
-        from napari_plugin.sessions import session_of
+        """An outline is painted larger and kept; the events that this touches are judged again."""
+        from napari_plugin.sessions import open_session
         from napari_plugin.widgets.correct import CorrectWidget
 
-        self.open_review()
-        self.undock()
+        session = open_session(self.viewer, self.results, reader="ana")
         widget = CorrectWidget(self.viewer)
         self.dock(widget, "Correct cells and tracks")
-        session = session_of(self.viewer)
-        assert session is not None
-        if session.current is None:
-            session.step(1)
+        session.step(1)
+        shown = session.shown
+        assert shown is not None
+        assert session.field is not None
+        images = session.images.of(session.field)
+        y, x = (
+            shown[f"{axis}_um"] / size for axis, size in zip("yx", images.calibration.pixel_um, strict=True)
+        )
+        self.viewer.dims.set_current_step(0, shown["frame"])
+        self.viewer.scene.camera.center = (0, shown["y_um"], shown["x_um"])
+        self.viewer.scene.camera.zoom = 10
+        widget.parts.tabs.setCurrentIndex(1)
+        correcting = widget.correcting
+        correcting.click(y, x)
+        correcting.choose_tool("brush")
+        layer = self.viewer.layers["targets"]
+        for step in range(5):
+            layer.paint((shown["frame"], y - 5, x - 4 + 2 * step), correcting.brush_label)
         self.settle()
-        self.shoot("correct")
+        self.shoot("correct-painted")
+        widget.commit()
+        self.wait(lambda: not widget.is_scoring, at_most_s=120)
+        self.settle(1.0)
+        self.shoot("correct-kept")
         self.undock()
 
     def dock(self, widget: Any, name: str, *, area: str = "right") -> None:

@@ -176,6 +176,8 @@ class PlateView(QWidget):
         self.values = self.plate.values(measure.name, state=state)
         self._map.show_values(self.plate.shape, measure, self.values)
         self._map.setToolTip(measure.meaning)
+        if self._map.selected in self.values:
+            self._say(self.values[self._map.selected].words)
         if state is None and measure.name in ("reviewed", "disagreement"):
             self._say("Known when these RESULTS are open for review.")
 

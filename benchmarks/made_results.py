@@ -27,6 +27,7 @@ def make_base(
     effectors: Mapping[str, Sequence[Track]],
     protocol: Protocol,
     *,
+    fit_to: int | None = None,
     mistake: Callable[[FieldEvents, Credit], Credit] = lambda of, credit: credit,
 ) -> BasePlate:
     """Credit a plate's events as the pipeline does, and lay them out as its tables.
@@ -35,9 +36,10 @@ def make_base(
         events: One field per well, in order of the wells.
         effectors: Well -> tracks of its effectors.
         protocol: Names the conditions.
+        fit_to: The lag model is fitted to so many wells only, where it is not what is asked about.
         mistake: Changes whom the model credits.
     """
-    model = fit_lag_model(events, max_lag_min=protocol.kill.max_lag_min)
+    model = fit_lag_model(events[:fit_to], max_lag_min=protocol.kill.max_lag_min)
     credited = [(of, *mistake(of, credit_kills(of, model))) for of in events]
     tables = {
         "deaths": _together("deaths", [_deaths(of, nobody) for of, _, nobody in credited]),

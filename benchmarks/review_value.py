@@ -43,6 +43,13 @@ from benchmarks.made_results import Credit, make_base
 WRONG_KILLERS, FALSE_DEATHS, MISSED_DEATHS = 0.10, 0.05, 0.05
 KILLER_SHARES = {"many killers": 0.4, "some killers": 0.2, "few killers": 0.1}
 WELLS_EACH = 3
+KINDS = ("doubtful", "sure")
+TITLES = {
+    "doubtful": "Errors as doubtful as a calibrated pipeline's",
+    "sure": "Errors as sure as right events",
+}
+LOOKS = tuple(range(0, 301, 10))
+LABEL_AT = {"queue": 60, "random": 120}
 STEP = 10  # decisions between two looks at the numbers
 EDGE_UM = 480.0
 SAME_FRAMES = 3
@@ -322,6 +329,65 @@ def at(curve: Curve, decisions: int) -> float:
     return float(np.interp(decisions, curve.decisions, curve.error))
 
 
+def summary(folder: Path) -> dict[str, dict[str, list[float]]]:
+    """Kind of plate -> order -> mean error over the seeds in the folder, after each of `LOOKS` decisions."""
+    found: dict[str, dict[str, list[float]]] = {}
+    for kind in KINDS:
+        files = sorted(folder.glob(f"{kind}-*.json"))
+        plain = [json.loads(file.read_text()) for file in files]
+        if plain:
+            found[kind] = {
+                order: [float(np.mean([at(Curve(**one[order]), n) for one in plain])) for n in LOOKS]
+                for order in ("queue", "random")
+            }
+    return found
+
+
+def draw(means: Mapping[str, Mapping[str, Sequence[float]]]) -> str:
+    """The curves as SVG, one panel a kind of plate."""
+    width, height, left, top = 330, 190, 46, 34
+    most = max(max(curve) for orders in means.values() for curve in orders.values())
+    ceiling = math.ceil(most * 2) / 2
+    parts = []
+    for panel, (kind, orders) in enumerate(means.items()):
+        x0 = left + panel * (width + 60)
+
+        def place(n: float, error: float, x0: float = x0) -> str:
+            return f"{x0 + width * n / LOOKS[-1]:.1f},{top + height * (1 - error / ceiling):.1f}"
+
+        parts.append(f'<text x="{x0}" y="18" class="head">{TITLES[kind]}</text>')
+        for step in range(int(ceiling * 2) + 1):
+            x, y = place(0, step / 2).split(",")
+            parts.append(f'<path d="M{x} {y}h{width}" class="grid"/>')
+            parts.append(f'<text x="{x0 - 8}" y="{float(y) + 4:.1f}" class="end">{step / 2:g}</text>')
+        for n in range(0, LOOKS[-1] + 1, 100):
+            x, y = place(n, 0).split(",")
+            parts.append(f'<text x="{x}" y="{float(y) + 18:.1f}" class="mid">{n}</text>')
+        for order, colour in (("random", "#8a8f98"), ("queue", "#0072b2")):
+            line = " ".join(place(n, error) for n, error in zip(LOOKS, orders[order], strict=True))
+            parts.append(f'<polyline points="{line}" fill="none" stroke="{colour}" stroke-width="2.2"/>')
+            n = LOOKS.index(LABEL_AT[order])
+            x, y = place(LOOKS[n], orders[order][n]).split(",")
+            words = "random order" if order == "random" else "the queue"
+            shift = -8 if order == "random" else 16
+            anchor = "start" if order == "random" else "end"
+            parts.append(
+                f'<text x="{x}" y="{float(y) + shift:.1f}" fill="{colour}" text-anchor="{anchor}" font-weight="600">{words}</text>'
+            )
+    total = left + 2 * width + 60 + 16
+    caption = (
+        "decisions; vertical: error of the headline, kills per 100 targets, mean over conditions and seeds"
+    )
+    parts.append(f'<text x="{left}" y="{top + height + 42}" class="head small">{caption}</text>')
+    style = (
+        "text{font:12px sans-serif;fill:#555}.head{font-weight:600;fill:#222}.small{font-weight:400;fill:#555}"
+        ".end{text-anchor:end}.mid{text-anchor:middle}.grid{stroke:#ddd;stroke-width:1}"
+    )
+    size = f'width="{total}" height="{top + height + 56}" viewBox="0 0 {total} {top + height + 56}"'
+    body = "".join(parts)
+    return f'<svg xmlns="http://www.w3.org/2000/svg" {size}><style>{style}</style><rect width="100%" height="100%" fill="#fff"/>{body}</svg>\n'
+
+
 def main() -> None:
     """Run the seeds and write the curves."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -329,7 +395,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
-    for kind in ("doubtful", "sure"):
+    for kind in KINDS:
         for seed in arguments.seeds:
             file = arguments.out / f"{kind}-{seed}.json"
             if file.exists():
@@ -337,6 +403,14 @@ def main() -> None:
             curves = run_seed(seed, kind)
             plain = {order: {"decisions": c.decisions, "error": c.error} for order, c in curves.items()}
             file.write_text(json.dumps(plain))
+    means = summary(arguments.out)
+    (arguments.out / "review_value.svg").write_text(draw(means), encoding="utf-8", newline="\n")
+    for kind, orders in means.items():
+        for order, errors in orders.items():
+            shown = ", ".join(
+                f"{n}: {error:.2f}" for n, error in zip(LOOKS, errors, strict=True) if n % 50 == 0
+            )
+            print(f"{kind:10s} {order:8s} {shown}")
 
 
 if __name__ == "__main__":

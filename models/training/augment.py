@@ -18,7 +18,7 @@ from models.training.targets import border_weight, role_truth
 
 ZOOM = (0.8, 1.25)
 ALL_CHANNELS = 0.3  # share of crops that keep every channel
-BRIGHTFIELD_ONLY = 0.35  # share of the others that lose all dyes, where there is transmitted light
+BRIGHTFIELD_ONLY = 0.45  # share of the others that lose all dyes, where there is transmitted light
 DROP = 0.35  # chance of each further channel to be dropped
 _EFFECTOR, _TARGET, _NUCLEI, _DEATH, _BRIGHTFIELD = range(len(CHANNEL_ROLES))
 _DYES = (_EFFECTOR, _TARGET, _NUCLEI, _DEATH)

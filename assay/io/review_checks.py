@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from assay.io.review_logs import log_bytes, log_files, parsed_log
+from assay.io.review_logs import log_files
+from assay.io.review_parsing import log_bytes, parsed_log
 from assay.review.chain import longest_common, read_chain
 
 

@@ -27,18 +27,15 @@ from assay.io.durable import disk_refusals, refusal, sync_folder
 from assay.io.field_cells import FieldCells
 from assay.io.ledger import file_sha256
 from assay.io.results import Results
-from assay.review.chain import MAX_LINE_BYTES, START, ReadLog, chained_line, read_chain
+from assay.io.review_parsing import FORMAT, SUFFIX, log_bytes, parsed_log
+from assay.review.chain import MAX_LINE_BYTES, START, chained_line, read_chain
 from assay.review.decisions import Decision, decision_of
 from assay.review.rebinding import CellsOf, rebind
 
-FORMAT = 1
-SUFFIX = ".jsonl"
-MAX_LOG_BYTES = 1 << 30
 DIGESTED = ("deaths", "kills")
 """Tables whose bytes decide whether event names and track ids mean what they meant."""
 
-_LOG_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9\-]{0,60}\.jsonl")
-_HEADER = {"killassay", "format", "plate", "tables", "reader", "sitting", "utc", "blinding", "seen"}
+_SEES = 200  # logs; the header is one line
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +55,7 @@ class ReviewLog:
     def __init__(self, path: Path, header: Mapping[str, Any], *, is_sidecar: bool) -> None:
         self.path, self.is_sidecar = path, is_sidecar
         self._header, self._handle, self._prev, self._size = header, -1, START, 0
+        self._number, self._is_closed = 0, False
 
     @property
     def sitting(self) -> str:
@@ -70,15 +68,31 @@ class ReviewLog:
         Raises:
             StorageError: The disk refuses; nothing of the decision is left in the log.
         """
+        self._refuse_unreadable(record)
+        if self._is_closed:
+            raise StorageError(
+                f"{self.path} is closed, so the decision does not count. Open the review again."
+            )
         if self._handle < 0:
             self._begin()
         self._write(record)
+        self._number += 1
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Let go of the file; nothing can be decided any more."""
+        self._is_closed = True
         if self._handle >= 0:
             os.close(self._handle)
             self._handle = -1
+
+    def _refuse_unreadable(self, record: Mapping[str, Any]) -> None:
+        """Nothing is written that could not be read again."""
+        one = decision_of(record)
+        if (one.reader, one.sitting, one.number) != (self._header["reader"], self.sitting, self._number + 1):
+            raise ResultsError(
+                f"decision {one.number} of {one.reader!r} does not belong into the log of {self._header['reader']!r}, "
+                f"whose next one is {self._number + 1}."
+            )
 
     def _begin(self) -> None:
         with disk_refusals("the review log", self.path):
@@ -88,8 +102,10 @@ class ReviewLog:
         try:
             self._write(self._header)
             sync_folder(self.path.parent)
-        except StorageError:
-            self.close()
+        except (StorageError, ResultsError):
+            if self._handle >= 0:
+                os.close(self._handle)
+                self._handle = -1
             self._prev, self._size = START, 0
             with suppress(OSError):
                 self.path.unlink()
@@ -140,7 +156,8 @@ def open_log(
         ResultsError: The reader has no name.
         StorageError: No folder can be written.
     """
-    if not reader.strip() or len(reader) > 200:
+    reader = reader.strip()
+    if not reader or len(reader) > 200:
         raise ResultsError(
             "a review needs the name of its reader (up to 200 characters), as decisions are kept by reader."
         )
@@ -247,7 +264,8 @@ def read_log(path: Path) -> StoredLog:
 
 def log_files(folder: Path) -> list[Path]:
     """The logs in a folder, by name."""
-    return sorted(path for path in folder.glob(f"*{SUFFIX}")) if folder.is_dir() else []
+    found = folder.glob(f"*{SUFFIX}") if folder.is_dir() else ()
+    return sorted(path for path in found if not path.name.startswith("."))  # those belong to the system
 
 
 def log_folders(results: Results) -> list[Path]:
@@ -287,47 +305,6 @@ def table_digests(results: Results) -> dict[str, str]:
         ) from error
 
 
-def parsed_log(path: Path, chain: ReadLog) -> tuple[tuple[Decision, ...], Mapping[str, Any], str]:
-    """(decisions, header, what is wrong, as the rest of a sentence that begins with the file's name)."""
-    if chain.bad is not None:
-        return (), {}, f", line {chain.bad.line}: {chain.bad.why}"
-    if not chain.records:
-        return (), {"tables": {}, "reader": "", "sitting": path.stem}, ""  # the writer died at the header
-    header = chain.records[0]
-    if set(header) != _HEADER or header["format"] != FORMAT or not isinstance(header["tables"], dict):
-        return (), header, f", line 1: it is no header of a review log of format {FORMAT}"
-    if header["sitting"] != path.stem:
-        return (
-            (),
-            header,
-            f", line 1: it was written as {header['sitting']}{SUFFIX}, the file was renamed or copied",
-        )
-    decisions = []
-    for line, record in enumerate(chain.records[1:], start=2):
-        try:
-            decision = decision_of(record)
-        except ResultsError as error:
-            return (), header, f", line {line}: {error}"
-        if (decision.sitting, decision.number, decision.reader) != (path.stem, line - 1, header["reader"]):
-            return (), header, f", line {line}: it belongs to another log"
-        decisions.append(decision)
-    return tuple(decisions), header, ""
-
-
-def log_bytes(path: Path) -> tuple[bytes | None, str]:
-    """(what a log holds, why it is not read)."""
-    if not _LOG_NAME.fullmatch(path.name):
-        return None, "its name is not one that killassay gives"
-    if path.is_symlink() or not path.is_file():
-        return None, "it is a link or no file, which no log is"
-    try:
-        if path.stat().st_size > MAX_LOG_BYTES:
-            return None, f"it is larger than {MAX_LOG_BYTES >> 20} MB, which no log is"
-        return path.read_bytes(), ""
-    except OSError as error:
-        return None, f"it cannot be read ({error.strerror})"
-
-
 def _unusable(path: Path, what: str) -> ResultsError:
     return ResultsError(
         f"{path.name}{what}. Nothing of the reviews is used, lest a wrong decision count. `killassay verify RESULTS` "
@@ -336,9 +313,13 @@ def _unusable(path: Path, what: str) -> ResultsError:
 
 
 def _seen(folder: Path) -> dict[str, list[Any]]:
-    """What lies in the folder when a sitting begins: name -> (lines, hash of the last); so a log cut short is noticed."""
+    """What lies in the folder when a sitting begins: name -> (lines, hash of the last); so a log cut short is noticed.
+
+    Only the newest: the older ones were seen by these.
+    """
     seen: dict[str, list[Any]] = {}
-    for path in log_files(folder):
+    newest = sorted(log_files(folder), key=lambda path: path.stem.split("-")[-2:])[-_SEES:]
+    for path in newest:
         data, _ = log_bytes(path)
         hashes = read_chain(data).hashes if data else ()
         if hashes:

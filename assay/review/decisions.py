@@ -29,6 +29,7 @@ _NAME = re.compile(r"[A-P]{1,2}[0-9]{1,2}|[A-Za-z0-9]{1,12}")
 _EVENT = re.compile(r"[A-Za-z0-9]{1,12}/[0-9]{1,6}/(d[0-9]{1,12}|new-[0-9a-f]{6,16})")
 _PATCH = re.compile(r"[A-Za-z0-9][A-Za-z0-9_\-.]{0,150}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+_UTC = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}Z")
 _MAX_NUMBER = 10**12
 
 
@@ -100,6 +101,10 @@ def decision_of(record: Mapping[str, Any]) -> Decision:
         value = record[name]
         if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
             raise ResultsError(f"{name} of a decision: expected {kind.__name__}, got {_short(value)}.")
+    if not _UTC.fullmatch(record["utc"]):
+        raise ResultsError(
+            f"utc of a decision: expected as 2026-11-22T21:44:01.123Z, got {_short(record['utc'])}."
+        )
     decision = Decision(**record)
     check_decision(decision)
     return decision

@@ -6,7 +6,7 @@ killer where exactly one effector stands within `NEAR_UM` of where she stood. Ed
 images that are no more, so they are always lost.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -32,6 +32,15 @@ class _Lookup:
     names: dict[str, tuple[str, str]] = field(
         default_factory=dict
     )  # old name -> (new name, why there is none)
+    _by_field: dict[tuple[str, int], list[int]] = field(default_factory=dict)
+
+    def here(self, well: str, number: int) -> Table:
+        """Events of one field."""
+        if not self._by_field:
+            places = zip(self.events["well"].tolist(), self.events["field"].tolist(), strict=True)
+            for row, place in enumerate(places):
+                self._by_field.setdefault(place, []).append(row)
+        return take(self.events, np.array(self._by_field.get((well, number), []), dtype=np.int64))
 
 
 def rebind(
@@ -70,7 +79,7 @@ def rebind(
     return kept, lost
 
 
-def _name_events(decisions: Iterable[Decision], found: _Lookup) -> None:
+def _name_events(decisions: Sequence[Decision], found: _Lookup) -> None:
     """Old names to new ones; where two old events would become one, neither is carried over."""
     for one in decisions:
         if one.event and one.event not in found.names and one.anchor:
@@ -113,9 +122,7 @@ def _carried(one: Decision, found: _Lookup) -> tuple[Decision | None, str]:
 
 def _event_now(one: Decision, found: _Lookup) -> tuple[str, str]:
     well, number, _ = one.event.split("/")
-    events = found.events
-    mine = (events["well"] == well) & (events["field"] == int(number))
-    here = take(events, mine)
+    here = found.here(well, int(number))
     if not {"frame", "y_um", "x_um"} <= one.anchor.keys():
         return "", "it does not say where the target was"
     y, x = _target_places(here, found)

@@ -87,12 +87,14 @@ class Sitting:
     ) -> None:
         if not reader.strip():
             raise ResultsError("a review needs the name of its reader, as decisions are kept by reader.")
-        self.reader, self.blinded = reader, blinded
+        self.reader, self.blinded = reader.strip(), blinded
         self.changed: list[Callable[[Sequence[str]], None]] = []
         self._journal, self._position, self._clock = journal, position, clock
         self.state: ReviewState = replay(earlier, events)
         self._number = 0
-        mine = [one for one in self.state.decisions if one.reader == reader and one.verb not in HISTORY_VERBS]
+        mine = [
+            one for one in self.state.decisions if one.reader == self.reader and one.verb not in HISTORY_VERBS
+        ]
         self._done = [one for one in mine if not self.state.is_undone(one)]
         self._taken_back: list[Decision] = []
 
@@ -122,13 +124,14 @@ class Sitting:
             ResultsError: There is no such event, or the values do not belong to the verb.
             StorageError: The disk refuses; the decision does not count.
         """
+        values = {name: one.item() if isinstance(one, np.generic) else one for name, one in values.items()}
         if verb in HISTORY_VERBS:
             raise ResultsError(f"{verb} is not decided: call {verb}().")
         if verb == "add" and not event and {"well", "field", "target_track_id"} <= values.keys():
             event = new_event_name(values["well"], values["field"], values["target_track_id"])
         decision = Decision(
             verb=verb, event=event, values=self._with_place(verb, event, values), reason=reason, note=note,
-            dwell_ms=dwell_ms, reading=reading, blinded=self.blinded,
+            dwell_ms=int(dwell_ms), reading=reading, blinded=self.blinded,
         )  # fmt: skip
         check_decision(decision)
         self._refuse_senseless(decision)

@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from assay.errors import ResultsError, StorageError
@@ -187,6 +188,7 @@ def said(number: int = 1, **more) -> dict:
         "event": NAMES[0],
         "reader": "eve",
         "sitting": "eve-20260101T000000Z-00000000",
+        "utc": "2026-01-01T00:00:00.000Z",
     }
     return {**Decision(number=number, **values).record(), **more}
 
@@ -203,6 +205,7 @@ def said(number: int = 1, **more) -> dict:
         (said(number="1"), "number of a decision: expected int, got '1'"),
         (said(anchor={"y_um": 1e300}), "anchor 'y_um' = 1e\\+300"),
         (said(colour="red"), "a decision has the parts"),
+        (said(utc="tomorrow"), "utc of a decision: expected as"),
         (said(number=2), "it belongs to another log"),
         (said(reader="ana"), "it belongs to another log"),
         (
@@ -239,6 +242,67 @@ def test_hostile_decisions_are_refused_with_the_line_named(results, record, why)
     path = hostile_log(results, [record])
     with pytest.raises(ResultsError, match=rf"{path.name}, line 2: .*{why}"):
         read_logs(results)
+
+
+def test_a_header_that_says_nonsense_is_refused_and_found(results):
+    path = hostile_log(results, [])
+    data = path.read_bytes().rstrip(b"\n")
+    header = {k: v for k, v in json.loads(data).items() if k not in ("prev", "hash")}
+    for change in ({"seen": {"x": 5}}, {"format": 2}, {"tables": None}, {"reader": 7}, {"more": 1}):
+        path.write_bytes(chained_line({**header, **change}, START)[0])
+        with pytest.raises(ResultsError, match=r"line 1: it is no header of a review log of format 1"):
+            read_logs(results)
+        assert len(verify_logs(results.review)) == 1
+
+
+def test_nothing_is_written_that_could_not_be_read_again(results):
+    log = open_log(results, reader="ana")
+    for reader, number in (("ben", 1), ("ana", 2)):
+        record = {**said(), "reader": reader, "number": number, "sitting": log.sitting}
+        with pytest.raises(ResultsError, match="does not belong into the log of 'ana', whose next one is 1"):
+            log.append(record)
+    with pytest.raises(ResultsError, match=r"dwell_ms of a decision: expected int, got 1\.5"):
+        log.append({**said(), "reader": "ana", "sitting": log.sitting, "dwell_ms": 1.5})
+    assert not log.path.exists()
+
+
+def test_numbers_as_tables_and_timers_give_them_can_be_decided_with(results):
+    one, log = sitting(results)
+    one.decide("retime", NAMES[0], frame=EVENTS["frame"][1], dwell_ms=12.7)
+    one.decide("killer", NAMES[0], effector_track_id=np.int64(6))
+    assert [d.values for d in read_log(log.path).decisions] == [{"frame": 20}, {"effector_track_id": 6}]
+
+
+def test_a_closed_log_takes_no_decision(results):
+    one, log = sitting(results)
+    one.decide("accept", NAMES[0])
+    log.close()
+    with pytest.raises(StorageError, match="is closed, so the decision does not count"):
+        one.decide("accept", NAMES[1])
+    assert one.status_of(NAMES[1]) == "pending"
+
+
+def test_a_name_with_blanks_around_it_is_the_same_reader(results):
+    one, _ = sitting(results, " ana ")
+    one.decide("accept", NAMES[0])
+    again, _ = sitting(results, "ana")
+    assert again.can_undo
+
+
+def test_files_of_the_system_beside_the_logs_are_left_alone(results):
+    (results.review / "._ana-20260101T000000Z-00000000.jsonl").write_bytes(b"\x00\x05\x16")
+    assert read_logs(results) == []
+    assert verify_logs(results.review) == []
+
+
+def test_hundreds_of_sittings_are_no_burden_on_the_next(results, monkeypatch):
+    for n in range(300):
+        hostile_log(results, [], f"eve-20260101T{n:06d}Z-00000000")
+    one, log = sitting(results)
+    one.decide("accept", NAMES[0])
+    seen = read_log(log.path).header["seen"]
+    assert len(seen) == 200
+    assert "eve-20260101T000299Z-00000000.jsonl" in seen
 
 
 def test_links_strange_names_and_foreign_files_are_no_logs(results, tmp_path):

@@ -8,6 +8,7 @@ Knows columns of numbers and of words. Knows no window.
 import fnmatch
 import math
 import re
+import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -19,7 +20,7 @@ from assay.errors import AssayError
 HINT = "p<0.5   killer:31   well:B03,B04   status:pending   flag:yes   -well:C*"
 
 Bools = NDArray[np.bool_]
-_TERM = re.compile(r"(?P<no>-)?(?P<name>[A-Za-z_]+)(?P<sign><=|>=|!=|<|>|=|:)(?P<value>\S+)")
+_TERM = re.compile(r"(?P<no>-)?(?P<name>[A-Za-z_]+)(?P<sign><=|>=|!=|<|>|=|:)(?P<value>\S.*)")
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)")
 _COMPARE: dict[str, Callable[[NDArray[np.float64], float], Bools]] = {
     "<": lambda values, limit: np.asarray(values < limit),
@@ -70,7 +71,11 @@ def parse_filter(text: str, names: Mapping[str, str]) -> Filter:
     Raises:
         FilterError: A term is not understood; the message says which and what would be.
     """
-    terms = [_term(part, names) for part in text.split()]
+    try:
+        parts = shlex.split(text)
+    except ValueError as error:
+        raise FilterError("a quotation mark is not closed.") from error
+    terms = [_term(part, names) for part in parts]
 
     def keep(columns: Columns) -> Bools:
         n = next((len(c.values if isinstance(c, Numbers) else c.codes) for c in columns.values()), 0)

@@ -40,17 +40,17 @@ class EventColumn:
 
 COLUMNS: tuple[EventColumn, ...] = (
     EventColumn(
-        "probability", "P", "probability that it is a death at all", ("p", "prob"), "right", 46, True
+        "probability", "P", "probability that it is a death at all", ("p", "prob", "conf"), "right", 40, True
     ),
-    EventColumn("killer", "Killer", "effector with the largest share", ("effector", "k"), "right", 56, True),
-    EventColumn("share", "Share", "how much of the death goes to it", ("s",), "right", 50, True),
+    EventColumn("killer", "Killer", "effector with the largest share", ("effector", "k"), "right", 52, True),
+    EventColumn("share", "Share", "how much of the death goes to it", ("s",), "right", 46, True),
     EventColumn(
-        "contact", "Contact", "minutes it touched the target before", ("contact_min",), "right", 58, True
+        "contact", "Contact", "minutes it touched the target before", ("contact_min",), "right", 54, True
     ),
-    EventColumn("well", "Well", "well", ("w",), "left", 46, True),
-    EventColumn("time", "Time", "hours and minutes of the onset", ("time_min", "t"), "right", 48),
-    EventColumn("status", "Status", "what stands", ("state",), "left", 88),
-    EventColumn("flags", "Flags", "what a person should look at", ("flag", "note"), "left", 96, True),
+    EventColumn("well", "Well", "well", ("w",), "left", 40, True),
+    EventColumn("time", "Time", "hours and minutes of the onset", ("time_min", "t"), "right", 44),
+    EventColumn("status", "Status", "what stands", ("state",), "left", 76),
+    EventColumn("flags", "Flags", "what a person should look at", ("flag", "note"), "left", 110, True),
 )
 _BLINDED_COLUMNS = tuple(column for column in COLUMNS if not column.hidden_when_blinded)
 _FURTHER: dict[str, tuple[str, ...]] = {

@@ -25,7 +25,7 @@ class KillerBar(QWidget):
         self._buttons = []
         for number in (1, 2, 3, 4, 0):
             button = _button("", parent=self, act=act, action="nobody" if number == 0 else f"killer_{number}")
-            button.setToolTip("choose who did it")
+            button.setToolTip("who did it: effector, minutes in contact before the death, share of the death")
             row.addWidget(button, 1)
             self._buttons.append(button)
 
@@ -45,7 +45,7 @@ class KillerBar(QWidget):
             text = f"{number + 1}  –"
             if there:
                 share = "" if blinded else f"  {number_words(shares[number], '{:.2f}')}"
-                text = f"{number + 1}  effector {effectors[number]}\n{number_words(minutes[number], '{:.0f} min')}{share}"
+                text = f"{number + 1}  eff {effectors[number]}\n{number_words(minutes[number], '{:.0f} min')}{share}"
             button.setText(text)
             _name(button, "chosen" if there and effectors[number] == killer and not blinded else "")
         self._buttons[4].setText("0  nobody")

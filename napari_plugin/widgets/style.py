@@ -13,7 +13,7 @@ BLUE = "#6fb3ff"
 YELLOW = "#ffd91a"
 CYAN = "#4de4ff"
 
-DOCK_WIDTH = (440, 520)  # least and most, px
+DOCK_WIDTH = (470, 520)  # least and most, px
 
 STATUS_COLORS = {
     "pending": DIM,

@@ -14,7 +14,7 @@ from napari_plugin.widgets.style import CYAN, DIM, GROUND, LINE, RED, TEXT
 
 _TITLES = ("dye", "area µm²", "gap µm")
 _HEIGHT_PX = 232
-_GAP_TOP_UM = 30.0
+_GAP_TOP_UM = 20.0
 
 
 class Traces(QWidget):
@@ -66,11 +66,11 @@ class Traces(QWidget):
         for effector, curve in traces.gaps:
             is_killer = effector == moment.killer
             color = EFFECTOR_COLOR if is_killer else CANDIDATE_COLOR
-            self._draw(gap, curve, color, 2.2 if is_killer else 0.8, z=2 if is_killer else 1)
+            self._draw(gap, curve, color, 2.4 if is_killer else 1.2, z=2 if is_killer else 1)
         dye.setYRange(-0.05, 1.08, padding=0)
         top = float(np.nanmax(traces.area[1])) if len(traces.area[1]) else 1.0
         area.setYRange(0, top * 1.1, padding=0)
-        gap.setYRange(-1.0, _GAP_TOP_UM, padding=0)
+        gap.setYRange(-1.5, _GAP_TOP_UM, padding=0)
         dye.setXRange(traces.first_frame - 0.5, traces.last_frame + 0.5, padding=0)
         self._mark(moment)
 

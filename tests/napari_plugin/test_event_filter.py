@@ -36,6 +36,7 @@ def kept(text: str) -> list[int]:
         ("flag:no", [0, 2]),
         ("flag:doubtful", [3]),
         ("two", [1, 3]),
+        ('"two killers" conf<0.6', [3]),
         ("-two", [0, 2]),
     ],
 )
@@ -49,6 +50,7 @@ def test_a_filter_keeps_the_rows_that_its_words_say(text: str, rows: list[int]):
         ("q<0.5", 'there is no column "q"'),
         ("p<much", 'after < comes a number, got "much"'),
         ("well<3", "well holds words: write well:B03"),
+        ('"two', "quotation mark is not closed"),
         ("p:some", "expected a number or a range"),
         ("<0.5", 'write a column|"<0.5" is not understood'),
     ],

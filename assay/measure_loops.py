@@ -40,7 +40,7 @@ def sum_cells(
     """
     counts = np.zeros((n_labels, 3), dtype=np.int64)
     places = np.zeros((n_labels, 2), dtype=np.int64)
-    _count(runs, others, counts, places)
+    covers = _count(runs, others, counts, places)
     centre = np.zeros((n_labels, 2), dtype=np.float64)
     for label in range(n_labels):
         if counts[label, 0]:
@@ -51,7 +51,7 @@ def sum_cells(
     totals = np.zeros((channels.shape[0], n_labels), dtype=np.float64)
     covered = np.zeros((channels.shape[0], n_labels), dtype=np.float64)
     for number in range(channels.shape[0]):
-        _add(runs, channels[number], others, totals[number], covered[number])
+        _add(runs, covers, channels[number], others, totals[number], covered[number])
     return counts, centre, moments, totals, covered
 
 
@@ -61,7 +61,9 @@ def _count(
     others: NDArray[np.int32],
     counts: Longs,
     places: Longs,
-) -> None:
+) -> NDArray[np.bool_]:
+    """Count pixels; whether a run has some that a cell of the other role covers."""
+    covers = np.empty(len(runs), dtype=np.bool_)
     for r in range(len(runs)):
         y, start, stop, label = runs[r, 0], runs[r, 1], runs[r, 2], runs[r, 3]
         n = np.int64(stop - start)
@@ -74,6 +76,8 @@ def _count(
         counts[label, 1] += under
         if y == 0 or y == others.shape[0] - 1 or start == 0 or stop == others.shape[1]:
             counts[label, 2] += 1
+        covers[r] = under > 0
+    return covers
 
 
 @part
@@ -95,6 +99,7 @@ def _moments(
 @part
 def _add(
     runs: NDArray[np.int32],
+    covers: NDArray[np.bool_],
     channel: NDArray[Any],
     others: NDArray[np.int32],
     totals: Doubles,
@@ -102,10 +107,13 @@ def _add(
 ) -> None:
     for r in range(len(runs)):
         y, start, stop, label = runs[r, 0], runs[r, 1], runs[r, 2], runs[r, 3]
-        total, under = totals[label], covered[label]
+        total = totals[label]
         for x in range(start, stop):
-            value = np.float64(channel[y, x])
-            total += value
-            if others[y, x]:
-                under += value
-        totals[label], covered[label] = total, under
+            total += np.float64(channel[y, x])
+        totals[label] = total
+        if covers[r]:  # seldom, so the other role's labels are left alone elsewhere
+            under = covered[label]
+            for x in range(start, stop):
+                if others[y, x]:
+                    under += np.float64(channel[y, x])
+            covered[label] = under

@@ -56,7 +56,9 @@ def show_review_dock(viewer: Any, session: ReviewSession) -> None:
 
     docked = [one for one in window.dock_widgets.values() if isinstance(one, ReviewWidget)]
     if not docked:
-        docked = [window.add_plugin_dock_widget("killassay", "Review events")[1]]
+        dock, widget = window.add_plugin_dock_widget("killassay", "Review events", tabify=True)
+        dock.raise_()
+        docked = [widget]
     if docked[0].session is not session:
         docked[0].attach(session)
 

@@ -59,14 +59,10 @@ class Tour:
 
     def open_review(self) -> None:
         """The review at its first event."""
-        from napari_plugin.sessions import open_session
-        from napari_plugin.widgets.review import ReviewWidget
+        from napari_plugin.opening import open_in_viewer
 
-        session = open_session(self.viewer, self.results, reader="ana")
-        self.review = ReviewWidget(self.viewer)
-        self.dock(self.review, "Review events")
-        if self.review.session is not session:
-            self.review.attach(session)
+        open_in_viewer(self.viewer, self.results, reader="ana")
+        self.review = self._review_docks()[0]
         self.settle()
 
     def review_events(self) -> None:
@@ -118,7 +114,6 @@ class Tour:
 
     def blinded(self) -> None:
         """A blinded sitting under way."""
-        from napari_plugin.sessions import session_of
         from napari_plugin.widgets.blinded import BlindedPanel
 
         self.open_review()
@@ -127,10 +122,6 @@ class Tour:
         panel.reader.setText("ben")
         panel.seed.setValue(42)
         panel.begin()
-        session = session_of(self.viewer)
-        assert session is not None
-        if self.review.session is not session:
-            self.review.attach(session)
         for key in ("A", "U"):
             self.press(key)
         self.settle()
@@ -184,7 +175,15 @@ class Tour:
             dock.widget().close()
             self.viewer.window.remove_dock_widget(dock)
         self._docks.clear()
+        for widget in self._review_docks():
+            self.viewer.window.remove_dock_widget(widget)
+        self.viewer.window.resize(*WINDOW)
         self.settle(0.3)
+
+    def _review_docks(self) -> list[Any]:
+        from napari_plugin.widgets.review import ReviewWidget
+
+        return [one for one in self.viewer.window.dock_widgets.values() if isinstance(one, ReviewWidget)]
 
     def press(self, key: str) -> None:
         """Press a key as a reader would, on whatever has the focus."""

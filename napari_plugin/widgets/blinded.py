@@ -27,11 +27,11 @@ from assay.review.blinding import Blinding
 from napari_plugin.opening import show_review_dock
 from napari_plugin.session import ReviewSession
 from napari_plugin.sessions import open_session, session_of
+from napari_plugin.widgets.style import DOCK_STYLE, DOCK_WIDTH
 
 if TYPE_CHECKING:
     from napari.viewer import Viewer
 
-MAX_WIDTH = 520
 _LOOK_EVERY_MS = 500
 _MAX_SEED = 999_999
 _HIDDEN = (
@@ -79,7 +79,9 @@ class BlindedPanel(QWidget):
         super().closeEvent(event)
 
     def _build(self) -> None:
-        self.setMaximumWidth(MAX_WIDTH)
+        self.setMinimumWidth(DOCK_WIDTH[0])
+        self.setMaximumWidth(DOCK_WIDTH[1])
+        self.setStyleSheet(DOCK_STYLE)
         self.reader = QLineEdit()
         self.reader.setPlaceholderText("your name, as it stands in the log")
         self.seed = QSpinBox()

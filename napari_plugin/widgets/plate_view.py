@@ -24,11 +24,11 @@ from napari_plugin.plate_values import MEASURES, PlateValues, WellValue, plate_o
 from napari_plugin.session import ReviewSession
 from napari_plugin.sessions import session_of
 from napari_plugin.widgets.plate_map import PlateMap
+from napari_plugin.widgets.style import DOCK_STYLE, DOCK_WIDTH
 
 if TYPE_CHECKING:
     from napari.viewer import Viewer
 
-MAX_WIDTH = 520
 _LOOK_EVERY_MS = 700  # whether another review was opened in this viewer
 
 
@@ -99,7 +99,9 @@ class PlateView(QWidget):
         super().closeEvent(event)
 
     def _build(self) -> None:
-        self.setMaximumWidth(MAX_WIDTH)
+        self.setMinimumWidth(DOCK_WIDTH[0])
+        self.setMaximumWidth(DOCK_WIDTH[1])
+        self.setStyleSheet(DOCK_STYLE)
         self._title = QLabel("No results are open")
         self._title.setStyleSheet("font-weight: bold")
         self._open = QPushButton("Open RESULTS …")

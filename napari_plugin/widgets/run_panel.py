@@ -35,13 +35,13 @@ from napari_plugin.run_process import (
     run_command,
 )
 from napari_plugin.sample import SAMPLE_RESULTS
+from napari_plugin.widgets.style import AMBER, DOCK_STYLE, DOCK_WIDTH, GREEN, GROUND, LINE
 
 if TYPE_CHECKING:
     from napari.viewer import Viewer
 
-MAX_WIDTH = 520
 _POLL_MS = 150
-_GOOD, _BAD = "#6ece58", "#ffb454"
+_GOOD, _BAD = GREEN, AMBER
 
 
 class RunPanel(QWidget):
@@ -129,7 +129,9 @@ class RunPanel(QWidget):
         super().closeEvent(event)
 
     def _build(self) -> None:
-        self.setMaximumWidth(MAX_WIDTH)
+        self.setMinimumWidth(DOCK_WIDTH[0])
+        self.setMaximumWidth(DOCK_WIDTH[1])
+        self.setStyleSheet(DOCK_STYLE)
         self.plate, self.protocol, self.out, self.wells = (QLineEdit() for _ in range(4))
         self.plate.setPlaceholderText("OME-Zarr plate, or one image")
         self.protocol.setPlaceholderText("the experiment's settings, TOML")
@@ -167,11 +169,16 @@ class RunPanel(QWidget):
         self._bar.setTextVisible(False)
         self._state = QLabel("Choose a plate, then Check and Run.")
         self._state.setWordWrap(True)
+        self._state.setMinimumHeight(2 * self._state.fontMetrics().lineSpacing() + 6)
+        self._run.setObjectName("accept")
         self.log = QPlainTextEdit()
         self.log.setReadOnly(True)
         self.log.setMaximumBlockCount(2000)
         self.log.setFont(QFontDatabase.systemFont(QFontDatabase.SystemFont.FixedFont))
         self.log.setLineWrapMode(QPlainTextEdit.LineWrapMode.NoWrap)
+        self.log.setStyleSheet(f"QPlainTextEdit {{ background: {GROUND}; border: 1px solid {LINE}; }}")
+        for field in (self.plate, self.protocol, self.out):
+            field.textChanged.connect(field.setToolTip)
         layout = QVBoxLayout(self)
         for part in (grid, first, second):
             layout.addLayout(part)

@@ -81,13 +81,17 @@ def review_section(reviewed: Reviewed) -> dict[str, Any]:
 def _kinds(state: ReviewState) -> str | None:
     """What was done beside saying yes or no."""
     done = [
-        (int(state.retimed.sum()), "timed anew"),
-        (int(state.killer_chosen.sum()), "given another killer, or one named by a reader"),
-        (len(state.added), "added"),
-        (len(state.track_edits), "corrections of tracks"),
-        (len(state.label_edits), "corrections of outlines"),
+        (int(state.retimed.sum()), "timed anew", "timed anew"),
+        (
+            int(state.killer_chosen.sum()),
+            "with a killer, or nobody, named",
+            "with a killer, or nobody, named",
+        ),
+        (len(state.added), "added", "added"),
+        (len(state.track_edits), "correction of tracks", "corrections of tracks"),
+        (len(state.label_edits), "correction of outlines", "corrections of outlines"),
     ]
-    return ", ".join(f"{n} {words}" for n, words in done if n) or None
+    return ", ".join(count(n, one, many) for n, one, many in done if n) or None
 
 
 def _readers(state: ReviewState) -> list[str]:

@@ -224,6 +224,16 @@ def test_a_cut_before_the_death_moves_it_to_the_new_track_and_joining_undoes_it(
     assert rescore(results, sitting.state) == []
 
 
+def test_the_report_is_made_with_corrected_tracks_too(results: Path, sitting: Sitting):
+    _, target, frame = the_event(sitting)
+    place = {"well": "B02", "field": 0, "role": "target"}
+    sitting.decide("split", "", **place, track_id=target, new_track_id=99, frame=frame - 4)
+    page = report_again(results, tables_only=False, for_print=False, progress=Silent()).read_text()
+    assert "1 correction of tracks" in page
+    deaths = read_table(results / "tables", "reviewed/deaths")
+    assert deaths["track_id"][(deaths["well"] == "B02") & (deaths["role"] == "target")].tolist() == [99]
+
+
 def test_a_join_of_two_cells_seen_together_is_refused_in_words(results: Path, sitting: Sitting):
     values = {"well": "B02", "field": 0, "role": "target", "track_id": 1, "other_track_id": 2, "frame": 3}
     sitting.decide("join", "", **values)

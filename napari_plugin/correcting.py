@@ -52,6 +52,7 @@ class Correcting:
         self._first_click: tuple[int, tuple[int, int]] | None = None  # frame and place, of split and merge
         self._shown: FieldId | None = None
         self._outline: Any = None
+        self._stands: dict[CellRole, tuple[Any, ...]] = {}  # what each layer was last drawn from
         self._was_visible: dict[CellRole, bool] = {}
         viewer.mouse_drag_callbacks.append(self._pressed)
         viewer.dims.events.current_step.connect(self._draw_picked)
@@ -171,7 +172,7 @@ class Correcting:
             self.picked, self.brush_label = [], 0
         self._shown = field
         for role in CELL_ROLES:
-            self._show_labels(field, role)
+            self._show_labels(field, role)  # works only where something else stands now
         self._set_mode()
         self._draw_picked()
         self._tell()
@@ -238,14 +239,15 @@ class Correcting:
         overlay = corrections.overlay(field, role)
         if edits:
             wanted = overlay
-        elif overlay.edited_frames or any(one.values["role"] == role for one in corrections.standing(field)):
+        elif overlay.edited_frames or corrections.standing_keys(field, role):
             wanted = RenamedFilm(overlay, lambda frame: corrections.names_in(field, role, frame))
-        if layer.data is not wanted and not (
-            type(layer.data) is type(wanted) is RenamedFilm and layer.data.shows(overlay)
-        ):
+        stands = (overlay.version, id(overlay), corrections.standing_keys(field, role))
+        same = layer.data is wanted or (isinstance(wanted, RenamedFilm) and _shows(layer.data, overlay))
+        if not same:
             layer.data = wanted
-        else:
+        elif self._stands.get(role) != stands:
             layer.refresh()
+        self._stands[role] = stands
         if not edits and role == self.role:
             layer.mode = "pan_zoom"
         layer.editable = edits
@@ -354,6 +356,10 @@ class Correcting:
     def _tell(self) -> None:
         for listener in tuple(self.changed):
             listener()
+
+
+def _shows(film: Any, overlay: Any) -> bool:
+    return isinstance(film, RenamedFilm) and film.shows(overlay)
 
 
 def _outline_lines(mask: NDArray[np.bool_], frame: int) -> NDArray[np.float64]:

@@ -178,6 +178,11 @@ class Corrections:
         edits = [*self._sitting.state.track_edits, *self._sitting.state.label_edits]
         return sorted((edit for edit in edits if _is_of(edit, field)), key=lambda edit: (edit.utc, edit.key))
 
+    def standing_keys(self, field: FieldId, role: CellRole) -> tuple[tuple[str, int], ...]:
+        """Which corrections of a role stand: another tuple whenever the picture is another."""
+        edits = [*self._track_edits(field, role), *self._label_edits(field, role)]
+        return tuple(edit.key for edit in edits)
+
     def _decide(self, verb: str, field: FieldId, role: CellRole, **values: Any) -> Decision:
         return self._sitting.decide(verb, "", well=field.well, field=field.field, role=role, **values)
 
@@ -238,12 +243,14 @@ class RenamedFilm:
         return self._film is film
 
     def __getitem__(self, key: Any) -> NDArray[Any]:
-        values = np.array(self._film[key])
+        values: NDArray[Any] = self._film[key]  # a copy of our own
         first = key[0] if isinstance(key, tuple) else key
         if np.ndim(first) == 0 and not isinstance(first, slice) and first is not Ellipsis:
-            old = values.copy() if (names := self._names_in(int(first))) else values
-            for value, name in names.items():
-                values[old == value] = name
+            names = self._names_in(int(first))
+            if names and values.size:
+                renamed = np.arange(max(int(values.max()), *names) + 1, dtype=values.dtype)
+                renamed[list(names)] = list(names.values())
+                values = renamed[values]
         return values
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:

@@ -68,6 +68,7 @@ class LabelOverlay:
         self._undone: list[list[_Change]] = []
         self._open = False  # whether the last step may grow: a stroke of the brush is many small changes
         self._new_label = new_label
+        self.version = 0  # another one whenever any pixel may be another
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -88,7 +89,7 @@ class LabelOverlay:
         return bool(self._undone)
 
     def frame(self, number: int) -> Labels:
-        """One frame (Y, X) as it stands; a copy that may be written into, where it has no changes yet."""
+        """One frame (Y, X) as it stands, to look at: it may be the film's own."""
         edited = self._edited.get(number)
         return self._kept(number) if edited is None else edited
 
@@ -206,13 +207,14 @@ class LabelOverlay:
     def discard(self, frame: int) -> None:
         """Let a frame be again as it was last kept."""
         self._edited.pop(frame, None)
+        self.version += 1
         for steps in (self._steps, self._undone):
             steps[:] = [step for step in steps if step[0].frame != frame]
         self._open = False
 
     def _kept(self, frame: int) -> Labels:
-        """A frame as it was last kept: a copy."""
-        image = np.array(self._film.frame(frame), dtype=np.uint32)
+        """A frame as it was last kept; the film's own where it has no patches."""
+        image: Labels = self._film.frame(frame)
         for patch in self._patches.get(frame, ()):
             image = apply_patch(image, patch, where=f"frame {frame}")
         return image
@@ -226,7 +228,7 @@ class LabelOverlay:
 
     def _change(self, frame: int, pixels: NDArray[np.integer], after: NDArray[Any]) -> None:
         if frame not in self._edited:
-            self._edited[frame] = self._kept(frame)
+            self._edited[frame] = np.array(self._kept(frame), dtype=np.uint32)
         flat = self._edited[frame].reshape(-1)
         changed = flat[pixels] != after
         if not changed.any():
@@ -234,6 +236,7 @@ class LabelOverlay:
         where = np.asarray(pixels[changed], dtype=np.int64)
         change = _Change(frame, where, flat[where], np.asarray(after[changed], dtype=np.uint32))
         flat[where] = change.after
+        self.version += 1
         if self._open and self._steps and self._steps[-1][0].frame == frame:
             self._steps[-1].append(change)
         else:
@@ -250,6 +253,7 @@ class LabelOverlay:
             flat = self._edited[change.frame].reshape(-1)
             flat[change.pixels] = change.before if back else change.after
         goal.append(step)
+        self.version += 1
         return step[0].frame
 
     def _frames_of(self, key: Any) -> tuple[Any, list[Any], bool]:

@@ -22,7 +22,7 @@ class FullDisk(MemoryJournal):
 def test_the_core_of_the_review_needs_no_screen_no_disk_and_no_torch():
     code = (
         "import sys, assay.review.sitting, assay.review.queue, assay.review.blinding, assay.review.agreement, "
-        "assay.review.filters, assay.review.rebinding; heavy = {'torch', 'napari', 'qtpy', 'zarr', 'dask', 'pyarrow', "
+        "assay.review.rebinding; heavy = {'torch', 'napari', 'qtpy', 'zarr', 'dask', 'pyarrow', "
         "'scipy', 'numba', 'assay.io'}; print(sorted(heavy & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

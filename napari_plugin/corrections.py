@@ -130,7 +130,10 @@ class Corrections:
             largest = max(largest, int(edit.values.get("new_track_id") or 0))
         for _, patch in self._patches(field, role):
             largest = max(largest, int(patch.after.max(initial=0)))
-        return largest + 1
+        drawn = self._overlays.get(
+            (field, role)
+        )  # cells that were drawn and not committed have theirs already
+        return largest + 1 if drawn is None else drawn[1].reserve(largest + 1)
 
     def overlay(self, field: FieldId, role: CellRole) -> LabelOverlay:
         """The labels with all corrections that stand, to look at and to paint on.
@@ -146,7 +149,12 @@ class Corrections:
                 patches=patches_by_frame(self._patches(field, role)),
             )
             self._overlays[field, role] = (standing, made)
-        return self._overlays[field, role][1]
+        overlay = self._overlays[field, role][1]
+        overlay.reserve(
+            1
+            + max((int(e.values.get("new_track_id") or 0) for e in self._track_edits(field, role)), default=0)
+        )
+        return overlay
 
     def commit(self, field: FieldId, role: CellRole) -> list[Decision]:
         """Write what was painted since the last time: one patch and one decision per frame, on the disk on return.

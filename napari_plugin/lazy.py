@@ -19,7 +19,7 @@ from assay.errors import AssayError, ImageError
 ReadFrames = Callable[[Sequence[int]], NDArray[Any]]
 """Frame numbers -> (t, Y, X)."""
 
-MAX_BYTES = 1_000_000_000
+MAX_BYTES = 600_000_000  # the window, its textures and Python need as much again, of 2 GB in all
 _AHEAD = 4  # frames that are read before they are asked for
 _FARTHEST_STEP = 3  # a longer jump is no scrolling
 

@@ -98,6 +98,11 @@ class LabelOverlay:
         self._new_label += 1
         return self._new_label - 1
 
+    def reserve(self, new_label: int) -> int:
+        """Labels below this one are taken; gives the next that `new_label` will give."""
+        self._new_label = max(self._new_label, new_label)
+        return self._new_label
+
     def __getitem__(self, key: Any) -> NDArray[Any]:
         numbers, rest, scalar = self._frames_of(key)
         if isinstance(numbers, np.ndarray):

@@ -210,3 +210,13 @@ def test_a_field_without_cells_of_a_role_has_nothing_to_correct(corrections: Cor
     assert corrections.next_track(B02, "effector") == 1
     assert corrections.frames_of(B02, "effector", 1).tolist() == []
     assert corrections.next_track(FieldId("C05", 3), "target") == 1
+
+
+def test_a_cell_drawn_and_a_track_cut_off_never_get_the_same_number(corrections: Corrections):
+    overlay = corrections.overlay(B02, "target")
+    assert corrections.cut(B02, "target", 1, last_frame=2).values["new_track_id"] == 5
+    assert corrections.overlay(B02, "target").split(0, (3, 0), (6, 3)) == (1, 6)
+    assert corrections.overlay(B02, "target") is overlay
+    assert (
+        corrections.cut(B02, "target", 4, last_frame=2).values["new_track_id"] == 7
+    )  # 6 is drawn, not committed

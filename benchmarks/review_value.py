@@ -45,7 +45,7 @@ KILLER_SHARES = {"many killers": 0.4, "some killers": 0.2, "few killers": 0.1}
 WELLS_EACH = 3
 KINDS = ("doubtful", "sure")
 TITLES = {
-    "doubtful": "Errors as doubtful as a calibrated pipeline's",
+    "doubtful": "Error of the headline, kills per 100 targets",
     "sure": "Errors as sure as right events",
 }
 LOOKS = tuple(range(0, 301, 10))
@@ -345,7 +345,7 @@ def summary(folder: Path) -> dict[str, dict[str, list[float]]]:
 
 def draw(means: Mapping[str, Mapping[str, Sequence[float]]]) -> str:
     """The curves as SVG, one panel a kind of plate."""
-    width, height, left, top = 330, 190, 46, 34
+    width, height, left, top = 420, 210, 46, 34
     most = max(max(curve) for orders in means.values() for curve in orders.values())
     ceiling = math.ceil(most * 2) / 2
     parts = []
@@ -372,9 +372,9 @@ def draw(means: Mapping[str, Mapping[str, Sequence[float]]]) -> str:
             shift = -8 if order == "random" else 16
             anchor = "start" if order == "random" else "end"
             parts.append(
-                f'<text x="{x}" y="{float(y) + shift:.1f}" fill="{colour}" text-anchor="{anchor}" font-weight="600">{words}</text>'
+                f'<text x="{x}" y="{float(y) + shift:.1f}" text-anchor="{anchor}" style="fill:{colour};font-weight:600">{words}</text>'
             )
-    total = left + 2 * width + 60 + 16
+    total = left + len(means) * (width + 60) + 120
     caption = (
         "decisions; vertical: error of the headline, kills per 100 targets, mean over conditions and seeds"
     )

@@ -69,6 +69,9 @@ class Tour:
         """Accept, re-time, choose another killer, undo, reject, help: by the keys that a reader presses."""
         self.open_review()
         self.shoot("review-opened")
+        self.show_clearest()
+        self.shoot("review")
+        self.press("N")
         for key in ("A", "A", "A"):
             self.press(key)
         self.settle()
@@ -94,6 +97,22 @@ class Tour:
         self.shoot("review-keys")
         self.press("?")
         self.undock()
+
+    def show_clearest(self) -> None:
+        """The kill with the largest share that lies well inside the image, in the frame of the death."""
+        import numpy as np
+
+        from napari_plugin.sessions import session_of
+
+        session = session_of(self.viewer)
+        assert session is not None
+        events = session.state.events
+        inside = np.ones(len(events["event"]), dtype=bool)
+        for axis in ("y_um", "x_um"):
+            inside &= (events[axis] > 45) & (events[axis] < np.nanmax(events[axis]) - 35)
+        share = np.where(inside, np.nan_to_num(events["killer_share"]), -1)
+        session.go(str(events["event"][int(np.argmax(share))]))
+        self.settle(3.0)
 
     def plate_view(self) -> None:
         """The plate as a heat map, by kills per effector-hour and by what is reviewed."""

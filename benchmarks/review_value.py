@@ -375,9 +375,7 @@ def draw(means: Mapping[str, Mapping[str, Sequence[float]]]) -> str:
                 f'<text x="{x}" y="{float(y) + shift:.1f}" text-anchor="{anchor}" style="fill:{colour};font-weight:600">{words}</text>'
             )
     total = left + len(means) * (width + 60) + 120
-    caption = (
-        "decisions; vertical: error of the headline, kills per 100 targets, mean over conditions and seeds"
-    )
+    caption = "decisions (mean over conditions and over plates)"
     parts.append(f'<text x="{left}" y="{top + height + 42}" class="head small">{caption}</text>')
     style = (
         "text{font:12px sans-serif;fill:#555}.head{font-weight:600;fill:#222}.small{font-weight:400;fill:#555}"

@@ -3,11 +3,11 @@
 Holds a session; asks it, and shows what it says. Each decision is on the disk before the next event is drawn.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QObject, Qt, QTimer, Signal
+from qtpy.QtCore import QObject, Qt, Signal
 from qtpy.QtGui import QHideEvent, QResizeEvent, QShowEvent
 from qtpy.QtWidgets import QFileDialog, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
@@ -18,8 +18,9 @@ from napari_plugin.event_filter import FilterError
 from napari_plugin.event_traces import event_traces
 from napari_plugin.key_table import Key
 from napari_plugin.session import ReviewSession
-from napari_plugin.sessions import close_session, open_session, session_of
+from napari_plugin.sessions import open_session, session_of
 from napari_plugin.user_keys import user_keys
+from napari_plugin.widgets.endings import Release, once
 from napari_plugin.widgets.film_strip import Moment
 from napari_plugin.widgets.keys import KeySheet, ReviewKeys
 from napari_plugin.widgets.review_actions import KeyTaker, ReviewActions
@@ -67,13 +68,13 @@ class ReviewWidget(QWidget):
         self._filter_keys = ReviewKeys(self, takes=self._taker.takes, take=self._taker.take)
         self._bridge = _Bridge(self)
         self._bridge.clip_ready.connect(self._clip_is_ready)
-        self._draw = _once(self, self._draw_event)
-        self._jump = _once(self, self._show_in_viewer, 1)  # after the dock is painted
-        self._outline = _once(self, self._outline_pair)
-        self._thin = _once(self, self._outline_others, 1)
-        self._filtering = _once(self, self._apply_filter, 150)
-        self._forget_message = _once(self, lambda: self._show_message("", "info"), _MESSAGE_MS)
-        release = _Release(viewer)
+        self._draw = once(self, self._draw_event)
+        self._jump = once(self, self._show_in_viewer, 1)  # after the dock is painted
+        self._outline = once(self, self._outline_pair)
+        self._thin = once(self, self._outline_others, 1)
+        self._filtering = once(self, self._apply_filter, 150)
+        self._forget_message = once(self, lambda: self._show_message("", "info"), _MESSAGE_MS)
+        release = Release(viewer)
         self.destroyed.connect(release)
         self._release = release
         session = session_of(viewer)
@@ -368,36 +369,3 @@ class ReviewWidget(QWidget):
             except AssayError as error:
                 assert self._open_button is not None
                 self._open_button.setText(f"{error}\n\nOpen other RESULTS …")
-
-
-class _Release:
-    """Closes the session when the dock is gone for good, without holding the dock."""
-
-    def __init__(self, viewer: Any) -> None:
-        self._viewer = viewer
-        self.adapter: ViewerAdapter | None = None
-
-    def __call__(self, *_: Any) -> None:
-        if self.adapter is not None:
-            self.adapter.let_go()
-        if self._viewer is not None:
-            session = session_of(self._viewer)
-            if session is not None:
-                for heard in (
-                    session.moved,
-                    session.changed,
-                    session.said,
-                    session.clip_ready,
-                    session.closed,
-                ):
-                    heard.clear()
-            close_session(self._viewer)
-        self._viewer = None
-
-
-def _once(owner: QWidget, act: Callable[[], Any], wait_ms: int = 0) -> QTimer:
-    timer = QTimer(owner)
-    timer.setSingleShot(True)
-    timer.setInterval(wait_ms)
-    timer.timeout.connect(act)
-    return timer

@@ -12,6 +12,7 @@ import os
 import sys
 import tempfile
 import time
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -197,7 +198,8 @@ def main() -> None:
         figures["painting"] = painting(large)
         figures["joining"] = joining(large, folder)
         _say(figures)
-        figures["scrolling"] = scrolling(large, options.jumps)
+        with get_context("spawn").Pool(1) as fresh:  # making the plate took memory that is not the viewer's
+            figures["scrolling"] = fresh.apply(scrolling, (large, options.jumps))
     _say(figures)
     if options.json:
         options.json.write_text(json.dumps(figures, indent=1) + "\n")

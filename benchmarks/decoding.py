@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from skimage.feature import peak_local_max
 from skimage.measure import regionprops_table
 from skimage.segmentation import watershed
+from torch.nn import functional
 
 from assay.labels import CELL_ROLES, FrameLabels
 from assay.measures import measure
@@ -28,6 +29,7 @@ from models.decode import SETTINGS, DecodedCells, decode
 from models.decode_torch import averaged, decode_tensors
 from models.devices import keep_freed_memory, one_thread
 from models.training.targets import role_truth
+from models.unfolding import unfolded
 
 CALIBRATION = Calibration(pixel_um=(0.65, 0.65), frame_min=2.0)
 CERTAIN = 0.003  # how far from 0 and 1 the network's probabilities stay
@@ -101,11 +103,12 @@ def _figures(maps: torch.Tensor, repeats: int) -> dict[str, float]:
     )
     side = maps.shape[1]
     channels = np.random.default_rng(1).integers(0, 4096, (3, side, side)).astype(np.uint16)
-    interleaved = maps[None].contiguous(memory_format=torch.channels_last)[0]
+    folded = functional.pixel_unshuffle(maps[None], 2).contiguous(memory_format=torch.channels_last)
     smooth = [averaged(maps[i : i + 2]).sigmoid().numpy() for i in (0, 4)]
     jobs: dict[str, Callable[[], object]] = {
         "decoding, both roles": lambda: _decoded(maps),
-        "decoding, both roles, maps as the network leaves them": lambda: _decoded(interleaved),
+        "maps brought to full size, as planes": lambda: unfolded(folded),
+        "maps brought to full size, by torch": lambda: functional.pixel_shuffle(folded, 2),
         "decoding, both roles, torch operations": lambda: _by_torch(maps),
         "skimage peaks and watershed, both roles": lambda: [_watershed(*of_role) for of_role in smooth],
         "measures, both roles, 3 channels": lambda: measure(

@@ -6,14 +6,14 @@ begin and end, nor of divisions; `tracks.py` reads those from the links. State i
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
 
 from assay.link_loops import best_pairs, looks_ahead, pair_confidence, pair_odds, pairs_in_reach
-from assay.looks import LooksModel, better_of, first_looks, fit_looks
-from assay.motion import LinkModel, first_model, fit_model, mode_weights
+from assay.looks import LooksModel
+from assay.motion import LinkModel, mode_weights
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -21,13 +21,7 @@ Ints = NDArray[np.int64]
 END_PROBABILITY = 0.05  # that an open track has no detection in the next frame
 MISS_PROBABILITY = 0.03  # for each further frame in which the cell was not detected
 VELOCITY_WEIGHT = 0.7  # of the newest step in a track's velocity
-NEW_SHARES = (5e-4, 0.01)  # what the share of new detections away from the edge may be
 LOOKS_LIMITS = (-8.0, 12.0)  # what looks may say against and for a link
-FITS = 3  # times the model is measured from links
-ENOUGH = 20_000  # detections to measure motion and looks in
-LEAST_FRAMES = 15  # to measure them in, however many cells each has
-LOOKS_BACK = 1  # times all is linked again with what each cell does afterwards
-SURE = 0.9  # links to learn looks from
 TEMPER = 0.7  # of the odds, where confidence is read from them: pairs share what they are judged by
 
 
@@ -135,83 +129,6 @@ class OpenTracks:
         )
 
 
-def link_film(
-    detections: Detections,
-    *,
-    frames: Sequence[int],
-    reach: Reach,
-    max_gap_frames: int,
-    area_um2: float,
-    smallest_um: float,
-) -> Links:
-    """Link a film, measure motion and looks from the links, link again, and again knowing what comes after."""
-    per_um2 = max(len(detections.frame), 1) / max(len(frames), 1) / area_um2
-    half = np.ones(detections.features.shape[1])
-    half[[column for pair in detections.twins for column in pair]] = 0.5
-    known = Knowledge(
-        motion=first_model(per_um2=per_um2, um_per_frame=reach.um_per_frame, slack_um=reach.slack_um),
-        looks=first_looks(detections.frame, detections.features, half),
-        reach=reach,
-        max_gap_frames=max_gap_frames,
-    )
-    stretch = _stretch(detections, frames)
-    for _ in range(FITS):
-        links = link_detections(detections, frames=stretch, known=known)
-        known = _learned(known, detections, links, stretch, per_um2=per_um2, smallest_um=smallest_um)
-    links = link_detections(detections, frames=frames, known=known)
-    for _ in range(LOOKS_BACK):
-        links = link_detections(detections, frames=frames, known=known, before=links)
-    return links
-
-
-def _stretch(detections: Detections, frames: Sequence[int]) -> Sequence[int]:
-    """The frames to measure cells in: all, or where there is plenty to see as many from the middle as are enough."""
-    enough = max(round(len(frames) * ENOUGH / max(len(detections.frame), 1)), LEAST_FRAMES)
-    first = max((len(frames) - enough) // 2, 0)
-    return frames[first : first + enough]
-
-
-def _learned(
-    known: Knowledge,
-    detections: Detections,
-    links: Links,
-    stretch: Sequence[int],
-    *,
-    per_um2: float,
-    smallest_um: float,
-) -> Knowledge:
-    rows = (links.previous >= 0) & (links.frames == 1)
-    motion = fit_model(
-        replace(known.motion, new_per_um2=per_um2 * _new_share(detections, links, stretch)),
-        step=links.step_um[rows],
-        velocity=links.velocity_um[rows],
-        smallest_um=smallest_um,
-    )
-    sure = rows & (links.confidence >= SURE)
-    looks = fit_looks(
-        known.looks,
-        features=detections.features,
-        previous=links.previous,
-        frames=links.frames,
-        change=links.change,
-        weight=links.weight,
-        sure=sure,
-    )
-    if sure.any():
-        use = better_of(looks, links.change[sure], links.weight[sure], detections.twins)
-        looks = replace(looks, use=use)
-    return replace(known, motion=motion, looks=looks)
-
-
-def _new_share(detections: Detections, links: Links, stretch: Sequence[int]) -> float:
-    """Share of the detections away from the edge that continue no track, after the first frame with cells."""
-    seen = detections.frame[np.isin(detections.frame, stretch)]
-    asked = np.isin(detections.frame, stretch) & (detections.frame > (seen.min() if len(seen) else 0))
-    asked &= ~detections.near_edge
-    new = int((asked & (links.previous < 0)).sum())
-    return float(np.clip(new / max(int(asked.sum()), 1), *NEW_SHARES))
-
-
 def link_detections(
     detections: Detections, *, frames: Sequence[int], known: Knowledge, before: Links | None = None
 ) -> Links:
@@ -230,7 +147,7 @@ def link_detections(
     links = Links.none(n, n_features)
     after, looks, weight = np.zeros((n, 4)), detections.features, np.ones((n, n_features))
     if before is not None:
-        after, looks, weight = _ahead(detections, before, known)
+        after, looks, weight = ahead(detections, before, known)
     firsts = np.searchsorted(detections.frame, np.asarray(frames))
     ends = np.searchsorted(detections.frame, np.asarray(frames), side="right")
     tracks = OpenTracks.none(n_features)
@@ -249,7 +166,8 @@ def link_detections(
     return links
 
 
-def _ahead(detections: Detections, before: Links, known: Knowledge) -> tuple[Floats, Floats, Floats]:
+def ahead(detections: Detections, before: Links, known: Knowledge) -> tuple[Floats, Floats, Floats]:
+    """What each detection's cell does afterwards by these links: its step and trust in it, its looks, their weight."""
     following = np.full(len(before.previous), -1, dtype=np.int64)
     rows = np.flatnonzero(before.previous >= 0)
     following[before.previous[rows]] = rows

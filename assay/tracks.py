@@ -15,7 +15,8 @@ from assay.divisions import Division, find_divisions
 from assay.drift import estimate_drift as estimate_drift
 from assay.errors import ShapeError
 from assay.labels import CellMeasures, CellRole
-from assay.linking import Detections, Links, Reach, link_film
+from assay.link_passes import link_film
+from assay.linking import Detections, Links, Reach
 from assay.looks import features_of
 from assay.units import Calibration
 

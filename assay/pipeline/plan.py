@@ -19,7 +19,7 @@ _REVISIONS = {
     "brightness": 2,
     "pixels": 1,
     "pairs": 1,
-    "link": 3,
+    "link": 4,
     "labels": 1,
     "events": 5,
     "credit": 2,

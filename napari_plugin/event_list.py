@@ -45,7 +45,7 @@ COLUMNS: tuple[EventColumn, ...] = (
     EventColumn("killer", "Killer", "effector with the largest share", ("effector", "k"), "right", 52, True),
     EventColumn("share", "Share", "how much of the death goes to it", ("s",), "right", 46, True),
     EventColumn(
-        "contact", "Contact", "minutes it touched the target before", ("contact_min",), "right", 54, True
+        "contact", "Contact", "minutes it touched the target before", ("contact_min",), "right", 60, True
     ),
     EventColumn("well", "Well", "well", ("w",), "left", 40, True),
     EventColumn("time", "Time", "hours and minutes of the onset", ("time_min", "t"), "right", 44),

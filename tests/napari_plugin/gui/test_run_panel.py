@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from napari.components import ViewerModel
 
+from napari_plugin.sessions import close_session, session_of
 from napari_plugin.widgets import run_panel
 from napari_plugin.widgets.run_panel import RunPanel
 
@@ -69,7 +70,12 @@ def test_progress_is_shown_and_the_results_are_opened_when_ready(
     assert ended.args == [0]
     assert "B02   14 kills" in panel.log.toPlainText()
     assert panel._run.isEnabled()
-    assert "targets" in panel.viewer.layers
+    session = session_of(panel.viewer)
+    assert session is not None
+    assert session.results == sample_results
+    assert session.current is not None
+    assert "is open for review: 2 events." in panel.state_words
+    close_session(panel.viewer)
 
 
 def test_cancel_ends_the_job_and_says_that_what_is_done_is_kept(

@@ -83,8 +83,10 @@ except KeyboardInterrupt:
 def test_cancel_reaches_the_workers_of_the_job_too():
     code = """
 import subprocess, sys
-worker = subprocess.Popen([sys.executable, "-c", "import time; print('up', flush=True); time.sleep(60)"])
+code = "import time; print('up', flush=True); time.sleep(60)"
+worker = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
 try:
+    print(worker.stdout.readline().strip(), flush=True)
     worker.wait()
 except KeyboardInterrupt:
     print("worker ended", worker.wait(timeout=10) != 0, flush=True)

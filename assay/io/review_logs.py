@@ -9,6 +9,7 @@ Where RESULTS may not be written, the log lies in the user's own data folder, an
 """
 
 import hashlib
+import json
 import os
 import re
 import secrets
@@ -219,7 +220,7 @@ def bound_decisions(
     """
     now = table_digests(results)
     kept: list[Decision] = []
-    old: list[Decision] = []
+    old: dict[str, list[Decision]] = {}  # a name means one death within one state of the tables
     lost: list[str] = []
     for log in stored_logs(results):
         if not log.decisions:
@@ -229,9 +230,11 @@ def bound_decisions(
         elif log.header["tables"] == now:
             kept += log.decisions
         else:
-            old += log.decisions
-    if old:
-        carried, gone = rebind(in_order(old), events, cells_of=cells_of or FieldCells(results.tables).of)
+            tables = log.header["tables"]
+            old.setdefault(json.dumps(tables, sort_keys=True), []).extend(log.decisions)
+    places = cells_of or FieldCells(results.tables).of
+    for _, decisions in sorted(old.items()):
+        carried, gone = rebind(in_order(decisions), events, cells_of=places)
         kept, lost = kept + carried, lost + gone
     return in_order(kept), lost
 

@@ -348,6 +348,23 @@ def test_decisions_on_results_made_anew_are_found_by_place_and_not_by_number(res
     assert "no death, or more than one" in lost[0]
 
 
+def test_one_name_in_two_earlier_runs_is_two_deaths(results):
+    """d1 was the death at y 100 um in the first run, and that at y 600 um in the second."""
+    one, log = sitting(results)
+    one.decide("reject", NAMES[0], reason="debris")
+    log.close()
+    second = {name: column[::-1].copy() for name, column in EVENTS.items()}
+    second["event"], second["death_id"] = EVENTS["event"], EVENTS["death_id"]
+    write_table(results.tables, "deaths", {n: c[:2] for n, c in three_deaths()["deaths"].items()})
+    log = open_log(results, reader="ben")
+    Sitting(second, log, reader="ben").decide("accept", NAMES[0])
+    log.close()
+    write_table(results.tables, "deaths", {n: c[:1] for n, c in three_deaths()["deaths"].items()})
+    kept, lost = bound_decisions(results, EVENTS)
+    assert lost == []
+    assert {(d.verb, d.event) for d in kept} == {("reject", NAMES[0]), ("accept", NAMES[5])}
+
+
 REVIEWER = """
 import random, sys
 from pathlib import Path

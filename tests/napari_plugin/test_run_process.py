@@ -63,8 +63,8 @@ print("B02: 14 kills")
 def test_cancel_sends_ctrl_c_and_the_job_may_clean_up():
     code = """
 import sys, time
-print("working", flush=True)
 try:
+    print("working", flush=True)
     time.sleep(60)
 except KeyboardInterrupt:
     print("what is done is kept", flush=True)

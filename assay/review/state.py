@@ -264,15 +264,17 @@ def conclude(decisions: Iterable[Decision], *, shown: tuple[int, float], is_adde
         if one.verb == "flag":
             flags[one.reader] = bool(one.values["flag"])
         elif one.verb == "settle":
-            opinions = {"": _settlement(one)}
+            opinions = {"": _with_standing(_settlement(one), opinions, shown)}
             now.settled = True
         elif one.reading == 2:
             now.repeats[one.reader] = _moved(now.repeats.get(one.reader), one)
         else:
             if one.verb == "add":
                 adders.add(one.reader)
-            now.verdicts[one.reader] = _moved(now.verdicts.get(one.reader), one)
-            opinions[one.reader] = now.verdicts[one.reader]
+            verdict = _moved(now.verdicts.get(one.reader), one)
+            if not one.blinded and one.was.get("status") == "accepted" and one.verb in ("accept", "killer"):
+                verdict = _with_standing(verdict, opinions, shown)  # shown as others had it by then
+            now.verdicts[one.reader] = opinions[one.reader] = verdict
     now.flagged = any(flags.values())
     if is_added and not adders:
         return replace(now, status=WITHDRAWN, verdicts={}, repeats={}, settled=False)
@@ -304,6 +306,25 @@ def _settlement(one: Decision) -> Verdict:
     return Verdict(status=status, frame=frame, killer=killer)
 
 
+def _with_standing(verdict: Verdict, opinions: Mapping[str, Verdict], shown: tuple[int, float]) -> Verdict:
+    """A verdict with the frame and killer that it leaves open as those who say death agree on them."""
+    yes = [one for one in opinions.values() if one.status == ACCEPTED]
+    frames, killers, chosen = _named(yes, shown)
+    if verdict.frame is None and frames and max(frames) - min(frames) <= SAME_FRAMES:
+        verdict = replace(verdict, frame=sorted(frames)[(len(frames) - 1) // 2])
+    if verdict.killer is None and chosen and all(_same_killer(one, chosen[0]) for one in killers):
+        verdict = replace(verdict, killer=chosen[0])
+    return verdict
+
+
+def _named(yes: list[Verdict], shown: tuple[int, float]) -> tuple[list[int], list[float], list[float]]:
+    """(frames, killers, killers that were chosen and not only seen) of those who say death."""
+    frames = [one.frame if one.frame is not None else shown[0] for one in yes]
+    chosen = [one.killer for one in yes if one.killer is not None]
+    seen = [shown[1] for one in yes if one.killer is None and one.sees_killer]
+    return frames, chosen + seen, chosen
+
+
 def _weigh(now: EventState, opinions: list[Verdict], shown: tuple[int, float]) -> None:
     statuses = {one.status for one in opinions}
     certain = statuses - {UNSURE}
@@ -314,12 +335,7 @@ def _weigh(now: EventState, opinions: list[Verdict], shown: tuple[int, float]) -
     if now.status != ACCEPTED:
         return
     yes = [one for one in opinions if one.status == ACCEPTED]
-    frames = [one.frame if one.frame is not None else shown[0] for one in yes]
-    killers = [
-        one.killer if one.killer is not None else shown[1]
-        for one in yes
-        if one.killer is not None or one.sees_killer
-    ]
+    frames, killers, chosen = _named(yes, shown)
     if max(frames) - min(frames) > SAME_FRAMES:
         now.status, now.about = DISAGREEMENT, "frame"
     elif any(not _same_killer(one, killers[0]) for one in killers):
@@ -327,7 +343,6 @@ def _weigh(now: EventState, opinions: list[Verdict], shown: tuple[int, float]) -
     else:
         now.frame = sorted(frames)[(len(frames) - 1) // 2]
         now.retimed = now.frame != shown[0]
-        chosen = [one.killer for one in yes if one.killer is not None]
         if chosen:
             now.killer, now.killer_chosen = chosen[0], True
 

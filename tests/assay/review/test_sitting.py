@@ -8,7 +8,7 @@ from assay.errors import ResultsError, StorageError
 from assay.review.decisions import Decision, check_decision, decision_of
 from assay.review.sitting import MemoryJournal, Sitting
 from assay.review.state import new_event_name, replay
-from tests.assay.review.small_reviews import events_of, sitting_of
+from tests.assay.review.small_reviews import events_of, same_state, sitting_of
 
 EVENTS = events_of(4)
 NAMES = EVENTS["event"].tolist()
@@ -170,6 +170,36 @@ def test_a_disagreement_about_the_killer_is_settled_with_a_killer():
     assert (third.status_of(NAMES[0]), third.state.killer[0]) == ("accepted", 7)
     third.undo()
     assert third.status_of(NAMES[0]) == "disagreement"
+
+
+def test_a_settlement_keeps_what_the_readers_agreed_on():
+    """Both say frame 15, against the pipeline's 10, and contradict each other about the killer; then the other way round."""
+    one, other = sitting_of(EVENTS), sitting_of(EVENTS, "ben")
+    for reader, effector in ((one, 6), (other, 7)):
+        reader.decide("retime", NAMES[0], frame=15)
+        reader.decide("killer", NAMES[0], effector_track_id=effector)
+    for reader, frame in ((one, 15), (other, 18)):
+        reader.decide("killer", NAMES[1], effector_track_id=6)
+        reader.decide("retime", NAMES[1], frame=frame)
+    third = sitting_of(EVENTS, "eve", earlier=one.state.decisions + other.state.decisions)
+    third.decide("settle", NAMES[0], status="accepted", effector_track_id=7)
+    third.decide("settle", NAMES[1], status="accepted", frame=18)
+    assert third.state.status[:2].tolist() == [1, 1]
+    assert third.state.frame[:2].tolist() == [15, 18]
+    assert third.state.killer[:2].tolist() == [7, 6]
+    assert third.state.killer_chosen[:2].all()
+
+
+@pytest.mark.parametrize("verb", ["accept", "killer"])
+def test_who_goes_along_with_another_reader_s_frame_and_killer_contradicts_nobody(verb):
+    one = sitting_of(EVENTS)
+    one.decide("retime", NAMES[0], frame=15)
+    one.decide("killer", NAMES[0], effector_track_id=6)
+    other = sitting_of(EVENTS, "ben", earlier=one.state.decisions)
+    other.decide(verb, NAMES[0], **({"effector_track_id": 6} if verb == "killer" else {}))
+    assert other.status_of(NAMES[0]) == "accepted"
+    assert (other.state.frame[0], other.state.killer[0]) == (15, 6)
+    assert same_state(replay(other.state.decisions, EVENTS), other.state)
 
 
 def test_an_undone_addition_can_be_made_again_and_is_not_reviewed_until_then():

@@ -115,8 +115,13 @@ class BasePlate:
         shares = zip(
             deaths["death_id"][targets].tolist(), deaths["uncredited_share"][targets].tolist(), strict=True
         )
+        tracks = self.rows("tracks", place)
         return CreditedField(
-            events=events, kills=_kills_in(self.rows("kills", place)), uncredited=dict(shares)
+            events=events,
+            kills=_kills_in(self.rows("kills", place)),
+            uncredited=dict(shares),
+            last_death_id=int(deaths["death_id"].max(initial=0)),
+            effectors=frozenset(tracks["track_id"][tracks["role"] == "effector"].tolist()),
         )
 
 

@@ -46,6 +46,8 @@ class CreditedField:
     kills: tuple[Kill, ...]  # ordered by death, then effector
     uncredited: Mapping[int, float]
     chosen: frozenset[int] = frozenset()  # deaths whose killer a reader named
+    last_death_id: int = 0  # the largest number of any death of the field, of effectors too
+    effectors: frozenset[int] | None = None  # tracks of the field's effectors; None: not known
     names: Mapping[int, str] | None = None  # of deaths that decisions touch: death id -> event
     problems: tuple[str, ...] = ()
 
@@ -101,12 +103,14 @@ def change_field(
             if change.rejected == "already_dead":
                 dead |= {died.track_id, *lives.later_of(died.track_id)}
             continue
+        change = _as_possible(change, credited, problems)
         if change.death_id is None:
             said = _why_not(change, credited.events, deaths)
             if said:
                 problems.append(said)
                 continue
-            number = max([0, *deaths, *(d.death_id for d in credited.events.deaths), *touched]) + 1
+            before = (d.death_id for d in credited.events.deaths)
+            number = max([credited.last_death_id, *deaths, *before, *touched]) + 1
             deaths[number] = _added(change, number)
             dead -= {change.target_track_id}
             dead |= set(lives.later_of(change.target_track_id))
@@ -132,12 +136,30 @@ def change_field(
     )
 
 
+def _as_possible(change: DeathChange, credited: CreditedField, problems: list[str]) -> DeathChange:
+    """A decision without the frame or the killer that cannot be; says so."""
+    of, frame, killer = credited.events, change.frame, change.killer
+    first = {track.track_id: track.first_frame for track in of.targets}.get(change.target_track_id, 0)
+    if change.death_id is not None and frame is not None and not first <= frame < of.n_frames:
+        problems.append(
+            f"{change.event}: frame {frame} is not within the film of target {change.target_track_id}, so the "
+            "pipeline's frame stands."
+        )
+        change = replace(change, frame=None)
+    if killer is None or math.isnan(killer) or credited.effectors is None or killer in credited.effectors:
+        return change
+    problems.append(f"{change.event}: there is no effector {killer:.0f}, so the model says who killed it.")
+    return replace(change, killer=None)
+
+
 def _why_not(change: DeathChange, events: FieldEvents, deaths: Mapping[int, Death]) -> str | None:
     track = next((t for t in events.targets if t.track_id == change.target_track_id), None)
     if track is None:
         return f"{change.event}: there is no target {change.target_track_id}, so its death is not counted."
     if any(death.track_id == change.target_track_id for death in deaths.values()):
         return f"{change.event}: target {change.target_track_id} dies already; reject that death first."
+    if events.n_frames < 2:
+        return f"{change.event}: the field has a single image, in which nothing dies."
     if change.frame is None or not track.first_frame <= change.frame <= events.n_frames - 1:
         return (
             f"{change.event}: frame {change.frame} is not within the film of target {change.target_track_id}."

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from assay.columns import Table
+from assay.columns import Table, concatenate, take
 from assay.contacts import Contact
 from assay.deaths import Death
 from assay.kills import FieldEvents
@@ -284,6 +284,39 @@ def test_a_death_added_to_a_target_that_dies_already_is_named_as_a_problem(base:
     assert len(plate.problems) == 1
     assert "target 1 dies already; reject that death first" in plate.problems[0]
     assert well(tables, "B02")["deaths"] == well(base.tables, "B02")["deaths"]
+
+
+def test_an_added_death_takes_no_number_of_a_dead_effector(base: BasePlate):
+    """Deaths of a field are numbered through both roles: here 4 is effector 2's."""
+    rows = {name: column[:1].copy() for name, column in base.tables["deaths"].items()}
+    rows |= {"death_id": np.array([4]), "role": np.array(["effector"], dtype=object)}
+    rows |= {"track_id": np.array([2]), "uncredited_share": np.array([math.nan])}
+    deaths = concatenate(
+        [take(base.tables["deaths"], np.arange(3)), rows, take(base.tables["deaths"], np.arange(3, 7))]
+    )
+    both = replace(base, tables={**base.tables, "deaths": deaths}, _slices={}, _credited={}, _lives={})
+    sitting = Sitting(review_events(both.tables), MemoryJournal(), reader="ana")
+    sitting.decide("add", "", well="B02", field=0, target_track_id=4, frame=33)
+    tables = reviewed(both, sitting)
+    new = death(tables, "B02", 5)
+    assert (new["role"], new["track_id"], new["review"]) == ("target", 4, "added")
+    assert (death(tables, "B02", 4)["role"], death(tables, "B02", 4)["review"]) == ("effector", None)
+
+
+def test_a_frame_outside_the_film_and_a_killer_that_is_not_there_are_named_and_do_not_count(
+    base: BasePlate, sitting: Sitting
+):
+    sitting.decide("retime", "B02/0/d1", frame=N_FRAMES)
+    sitting.decide("killer", "B02/0/d2", effector_track_id=77)
+    plate = ReviewedPlate(base)
+    tables = plate.update(sitting.state)
+    assert sorted(plate.problems) == [
+        "B02/0/d1: frame 40 is not within the film of target 1, so the pipeline's frame stands.",
+        "B02/0/d2: there is no effector 77, so the model says who killed it.",
+    ]
+    for number in (1, 2):
+        assert shares(tables, "B02", number) == shares(base.tables, "B02", number)
+    assert (death(tables, "B02", 1)["frame"], death(tables, "B02", 1)["probability"]) == (14, 1.0)
 
 
 def test_unsure_and_disputed_events_count_as_the_pipeline_had_them(base: BasePlate):

@@ -14,8 +14,9 @@ from typing import Any
 from assay.columns import REVIEWED_PREFIX, REVIEWED_TABLES, Table
 from assay.errors import TableError
 from assay.io.durable import write_whole
+from assay.io.ledger import file_sha256
 from assay.io.results import Results
-from assay.io.review_logs import bound_decisions, log_files, log_folders, read_logs, table_digests
+from assay.io.review_logs import bound_decisions, log_files, log_folders, read_logs
 from assay.io.tables import read_table, write_table
 from assay.pipeline.reviewed import ReviewedPlate
 from assay.pipeline.reviewed_base import BasePlate
@@ -135,7 +136,7 @@ def read_summary(results: Path) -> dict[str, Any] | None:
         return None
     summary: dict[str, Any] = json.loads(file.read_bytes())
     opened = Results.open(results)
-    if summary["tables"] != table_digests(opened) or summary["logs"] != _logs(opened):
+    if summary["tables"] != _tables(opened) or summary["logs"] != _logs(opened):
         raise TableError(
             f"{file.parent} was made before the last decisions or runs. `killassay report {results}` makes it anew."
         )
@@ -151,7 +152,7 @@ def _summary(results: Path, review: Review) -> dict[str, Any]:
     standing = sum(counts.values()) - counts["withdrawn"]
     readers = {one.reader for one in review.state.decisions}
     return {
-        "tables": table_digests(opened),
+        "tables": _tables(opened),
         "logs": _logs(opened),
         "events": standing,
         "reviewed": counts["accepted"] + counts["rejected"],
@@ -161,6 +162,13 @@ def _summary(results: Path, review: Review) -> dict[str, Any]:
         "found_no_event": list(review.lost),
         "not_applied": list(review.problems),
     }
+
+
+def _tables(results: Results) -> dict[str, str]:
+    """Name -> sha256 of every table that the reviewed ones are made of."""
+    names = sorted({*REVIEWED_TABLES, "fields"})
+    files = {name: results.tables / f"{name}.parquet" for name in names}
+    return {name: file_sha256(file) if file.is_file() else "" for name, file in files.items()}
 
 
 def _logs(results: Results) -> dict[str, str]:

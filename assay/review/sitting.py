@@ -8,7 +8,7 @@ sitting.undo()                                            # also of what ana dec
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
 import numpy as np
@@ -92,6 +92,7 @@ class Sitting:
         self._journal, self._position, self._clock = journal, position, clock
         self.state: ReviewState = replay(earlier, events)
         self._number = 0
+        self._not_before = _just_after(max((one.utc for one in self.state.decisions), default=""))
         mine = [
             one for one in self.state.decisions if one.reader == self.reader and one.verb not in HISTORY_VERBS
         ]
@@ -171,9 +172,8 @@ class Sitting:
 
     def _keep(self, decision: Decision, *, undoes: bool | None) -> Decision:
         number = self._number + 1
-        kept = replace(
-            decision, reader=self.reader, sitting=self._journal.sitting, number=number, utc=self._clock()
-        )
+        utc = max(self._clock(), self._not_before)  # what was seen came before, whatever this clock says
+        kept = replace(decision, reader=self.reader, sitting=self._journal.sitting, number=number, utc=utc)
         self._journal.append(kept.record())
         self._number = number
         touched = self.state.apply(kept)
@@ -271,6 +271,15 @@ class Sitting:
         if verb == "flag":
             was["flag"] = now.flagged
         return was
+
+
+def _just_after(utc: str) -> str:
+    """A millisecond later; "" without a time, or where the log's is none."""
+    try:
+        later = datetime.fromisoformat(utc) + timedelta(milliseconds=1)
+    except (ValueError, OverflowError):
+        return ""
+    return later.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def is_reviewed(status: int) -> bool:

@@ -73,6 +73,20 @@ def test_undo_reaches_back_to_last_weeks_sitting(results):
     assert replay(read_logs(results), EVENTS).status_of(NAMES[0]) == "pending"
 
 
+def test_an_undo_at_a_machine_whose_clock_is_behind_comes_after_what_it_undoes(results):
+    one, log = sitting(results, clock=lambda: "2026-11-22T12:00:00.000Z")
+    one.decide("accept", NAMES[0])
+    one.decide("accept", NAMES[1])
+    log.close()
+    again, log = sitting(results, clock=lambda: "2026-11-22T11:55:00.000Z")
+    again.undo()
+    again.decide("reject", NAMES[0], reason="debris")
+    log.close()
+    read = replay(read_logs(results), EVENTS)
+    assert [read.status_of(name) for name in NAMES[:2]] == ["rejected", "pending"]
+    assert same_state(read, again.state)
+
+
 def test_one_altered_byte_in_any_log_stops_the_reading_and_names_file_and_line(results):
     one, log = sitting(results)
     for name in NAMES[:3]:

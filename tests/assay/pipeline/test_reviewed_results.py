@@ -16,7 +16,7 @@ from assay.io.label_patches import label_patch, write_patch
 from assay.io.ome_zarr import LabelPlate
 from assay.io.results import Results
 from assay.io.review_logs import open_log, read_logs
-from assay.io.tables import read_table
+from assay.io.tables import read_table, write_table
 from assay.pipeline.reviewed import ReviewedPlate, reviewed_tables
 from assay.pipeline.reviewed_base import BasePlate
 from assay.pipeline.reviewed_corrections import correct_field
@@ -192,6 +192,17 @@ def test_tables_that_do_not_count_the_last_decisions_are_refused(results: Path, 
     write_reviewed(results)
     assert current_tables(results, ("wells",))[1] == "reviewed: 1 of 1 target deaths were decided by ana"
     sitting.decide("reject", event, reason="debris")
+    with pytest.raises(TableError, match="was made before the last decisions or runs"):
+        current_tables(results, ("wells",))
+
+
+def test_reviewed_tables_of_other_conditions_are_refused(results: Path, sitting: Sitting):
+    """A run with other names of conditions that was stopped before its report."""
+    sitting.decide("accept", the_event(sitting)[0])
+    write_reviewed(results)
+    wells = read_table(results / "tables", "wells")
+    wells["condition"] = np.array(["other", *wells["condition"][1:]], dtype=object)
+    write_table(results / "tables", "wells", wells)
     with pytest.raises(TableError, match="was made before the last decisions or runs"):
         current_tables(results, ("wells",))
 

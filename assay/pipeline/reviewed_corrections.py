@@ -94,7 +94,7 @@ def correct_field(
     first = _labelled(results, film, labels, base.protocol)
     second = correct_tracks(first.film, [edit for edit in edits if edit.verb != "labels"])
     touched = {role: first.touched[role] | second.touched[role] for role in CELL_ROLES}
-    return _found_again(base, second.film, touched, (*first.problems, *second.problems))
+    return _found_again(base, film, second.film, touched, (*first.problems, *second.problems))
 
 
 def _labelled(results: Path, film: FieldFilm, edits: Sequence[Decision], protocol: Protocol) -> Corrected:
@@ -108,7 +108,11 @@ def _labelled(results: Path, film: FieldFilm, edits: Sequence[Decision], protoco
 
 
 def _found_again(
-    base: BasePlate, film: FieldFilm, touched: Mapping[CellRole, frozenset[int]], problems: tuple[str, ...]
+    base: BasePlate,
+    was: FieldFilm,
+    film: FieldFilm,
+    touched: Mapping[CellRole, frozenset[int]],
+    problems: tuple[str, ...],
 ) -> CorrectedField:
     place, facts = film.field, base.films[film.field]
     calibration = facts.calibration
@@ -118,7 +122,7 @@ def _found_again(
         role: (set(_dead(facts, role)) - touched[role]) | (surveys[role].dead_from_start & touched[role])
         for role in CELL_ROLES
     }
-    deaths, old = _deaths(base, film, surveys, touched)
+    deaths, old = _deaths(base, was, film, surveys, touched)
     contacts = _contacts(base, film, at, touched, deaths, dead["target"], calibration)
     now = replace(
         facts, dead_targets=tuple(sorted(dead["target"])), dead_effectors=tuple(sorted(dead["effector"]))
@@ -156,27 +160,49 @@ def _survey(film: FieldFilm, role: CellRole, protocol: Protocol, calibration: Ca
 
 def _deaths(
     base: BasePlate,
+    was: FieldFilm,
     film: FieldFilm,
     surveys: Mapping[CellRole, DeathSurvey],
     touched: Mapping[CellRole, frozenset[int]],
 ) -> tuple[list[Death], set[int]]:
-    """All deaths of the field, and the numbers of those that nothing touched. A death keeps its number with its track."""
+    """All deaths of the field, and the numbers of those that nothing touched.
+
+    A death keeps its number where the cell that died is still of the same track; else what was decided on it would
+    be taken for another cell's death.
+    """
     from assay.pipeline.events_of import deaths_in
 
     rows = base.rows("deaths", film.field)
     before = {role: deaths_in(rows, role) for role in CELL_ROLES}
     kept = [d for role in CELL_ROLES for d in before[role] if d.track_id not in touched[role]]
-    number_of = {(d.role, d.track_id): d.death_id for role in CELL_ROLES for d in before[role]}
+    held: dict[tuple[CellRole, int], list[Death]] = {}
+    for role in CELL_ROLES:
+        for death in before[role]:
+            if death.track_id in touched[role]:
+                held.setdefault((role, _track_now(was, film, role, death)), []).append(death)
     new = [d for role in ("target", "effector") for d in surveys[role].deaths if d.track_id in touched[role]]
     largest = int(rows["death_id"].max(initial=0))
     for death in new:
-        number = number_of.get((death.role, death.track_id))
-        if number is None:
+        here = sorted(held.get((death.role, death.track_id), ()), key=lambda d: abs(d.frame - death.frame))
+        if here and here[0].track_id == death.track_id:
+            number = here[0].death_id
+        else:
             largest += 1
             number = largest
         kept.append(replace(death, death_id=number))
     old = {d.death_id for role in CELL_ROLES for d in before[role] if d.track_id not in touched[role]}
     return sorted(kept, key=lambda d: (d.role != "target", d.death_id)), old
+
+
+def _track_now(was: FieldFilm, now: FieldFilm, role: CellRole, death: Death) -> int:
+    """Which track holds the cell that died, as it was last seen by then; its own where that outline is gone."""
+    ids, cells, cells_now = was.tracks[role].track_id, was.measures[role], now.measures[role]
+    rows = np.flatnonzero((ids == death.track_id) & (cells.frame <= death.frame))
+    if not len(rows):
+        return death.track_id
+    last = rows[np.argmax(cells.frame[rows])]
+    here = np.flatnonzero((cells_now.frame == cells.frame[last]) & (cells_now.label == cells.label[last]))
+    return int(now.tracks[role].track_id[here[0]]) if len(here) else death.track_id
 
 
 def _death_table(base: BasePlate, at: _Place, deaths: Sequence[Death], old: set[int]) -> Table:

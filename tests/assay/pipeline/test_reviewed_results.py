@@ -235,6 +235,32 @@ def test_a_cut_before_the_death_moves_it_to_the_new_track_and_joining_undoes_it(
     assert rescore(results, sitting.state) == []
 
 
+def test_what_was_decided_on_a_death_is_not_taken_for_that_of_a_track_it_was_swapped_with(tmp_path: Path):
+    """Two targets die, at frames 12 and 18, and change names before; a rejection of the first is said to be lost."""
+    images = film(N_FRAMES)
+    dye = images[12:18, 2].astype(np.int64) - 200  # of the target at (18, 20), for the one at (52, 72)
+    images[18:, 2] = np.clip(images[18:, 2] + np.roll(dye, (34, 52), axis=(1, 2)), 0, 65535)
+    plate = write_small_plate(tmp_path / "two.zarr", {"B02": images, "C02": film(N_FRAMES, effectors=False)})
+    results = run(plate, tmp_path / "results")
+    base = BasePlate.open(results)
+    events = review_events(base.tables)
+    assert len(events["event"]) == 2
+    first, last = np.argsort(events["frame"])
+    targets = [int(events["target_track_id"][row]) for row in (first, last)]
+    sitting = Sitting(events, MemoryJournal(), reader="ana")
+    sitting.decide("reject", str(events["event"][first]), reason="debris")
+    tracks = {"track_id": targets[0], "other_track_id": targets[1], "frame": 6}
+    sitting.decide("swap", "", well="B02", field=0, role="target", **tracks)
+    plate_now = ReviewedPlate(base, results=results)
+    deaths = plate_now.update(sitting.state)["deaths"]
+    mine = (deaths["well"] == "B02") & (deaths["role"] == "target")
+    assert dict(zip(deaths["track_id"][mine].tolist(), deaths["frame"][mine].tolist(), strict=True)) == {
+        targets[1]: events["frame"][first],
+        targets[0]: events["frame"][last],
+    }
+    assert any("there is no such death any more" in said for said in plate_now.problems)
+
+
 def test_the_report_is_made_with_corrected_tracks_too(results: Path, sitting: Sitting):
     _, target, frame = the_event(sitting)
     place = {"well": "B02", "field": 0, "role": "target"}

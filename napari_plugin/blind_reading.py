@@ -91,8 +91,11 @@ class BlindReading:
         return sum(self._is_read(at) for at in range(len(self._turns))), len(self._turns)
 
     def _mine(self, row: int) -> Verdict | None:
+        """What she said of it; at its second showing nothing of the first, which is what it is compared with."""
         state = self._sitting.state
-        return state.of(str(state.events["event"][row])).verdicts.get(self._sitting.reader)
+        now = state.of(str(state.events["event"][row]))
+        again = self._at >= 0 and self._turns[self._at] == (row, 2)
+        return (now.repeats if again else now.verdicts).get(self._sitting.reader)
 
     def _is_read(self, at: int) -> bool:
         row, reading = self._turns[at]

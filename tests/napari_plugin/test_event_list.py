@@ -121,3 +121,20 @@ def test_a_decision_in_a_hundred_thousand_events_is_listed_at_once():
     begin = time.thread_time()
     events.refresh(keep=5)
     assert time.thread_time() - begin < 0.05
+
+
+def test_the_second_showing_of_a_blinded_event_shows_nothing_of_the_first():
+    sitting = sitting_of(30, blinded=True)
+    blind = BlindReading(sitting, Blinding(seed=7, repeat_share=1.0))
+    row = blind.step(1, pending=True)
+    name = str(sitting.state.events["event"][row])
+    sitting.decide("retime", name, frame=3, reading=blind.reading)
+    sitting.decide("killer", name, effector_track_id=6, reading=blind.reading)
+    assert (blind.frame_of(row), blind.killer_of(row)) == (3, 6)
+    while (blind.step(1, pending=False), blind.reading) != (row, 2):
+        pass
+    assert blind.frame_of(row) == sitting.state.events["frame"][row]
+    assert np.isnan(blind.killer_of(row))
+    sitting.decide("retime", name, frame=5, reading=blind.reading)
+    assert blind.frame_of(row) == 5
+    assert sitting.state.frame[row] == 3

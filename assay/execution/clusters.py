@@ -20,7 +20,7 @@ from typing import Any
 from assay._version import __version__
 from assay.errors import DeviceError
 from assay.execution.cluster_file import ClusterSettings
-from assay.execution.dask_workers import DASK_SETTINGS, WORKER_ENVIRONMENT, give_up_on
+from assay.execution.dask_workers import DASK_SETTINGS, WORKER_ENVIRONMENT, ask_again, give_up_on
 from assay.execution.tasks import Outcome, Task, attempt
 
 _ASK_EVERY_S = 10.0  # the queue; a busy controller is not to be asked more often
@@ -98,6 +98,7 @@ class ClusterWorkers:
         self._note_who_came()
         gone = [name for name, job in self._jobs().items() if self._is_gone(name, str(job.job_id), queued)]
         if not gone:
+            ask_again(self._cluster, (), jobs=self._settings.jobs)  # those that Dask itself found lost
             return
         self._fruitless += sum(name not in self._came for name in gone)
         if self._fruitless >= _FRUITLESS * self._settings.jobs:
@@ -106,8 +107,7 @@ class ClusterWorkers:
                 f"is kept. The jobs' output is in {self._logs}; mend the cluster file (prologue, python, interface)."
             )
         self._say(f"{len(gone)} of {self._settings.jobs} jobs are gone; asked for again")
-        self._cluster.sync(self._cluster.scale_down, gone)
-        self._cluster.scale(jobs=self._settings.jobs)
+        ask_again(self._cluster, gone, jobs=self._settings.jobs)
 
     def _jobs(self) -> dict[str, Any]:
         return {str(name): job for name, job in self._cluster.workers.items() if job.job_id is not None}

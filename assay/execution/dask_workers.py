@@ -8,7 +8,7 @@ import itertools
 import queue
 import signal
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from typing import Any, Protocol, TypeVar
 
@@ -56,10 +56,11 @@ class Workers(Protocol):
 
 
 class LocalWorkers:
-    """Processes of this machine, one thread each; Dask replaces those that die."""
+    """Processes of this machine, one thread each; Dask replaces those that die, and we those that it gives up."""
 
     def __init__(self, count: int) -> None:
         self.count = count
+        self._cluster: Any = None
 
     def start(self, opened: ExitStack) -> Any:
         """Start the processes, reachable from this machine only."""
@@ -78,10 +79,19 @@ class LocalWorkers:
             opened.callback(give_up_on, cluster.close, 30)
             client = Client(cluster)
             opened.callback(give_up_on, client.close, 10)
+        self._cluster = cluster
         return client
 
     def look_after(self) -> None:
-        """Nothing to do."""
+        """Start anew those whose keeper died with them: a worker that is killed while it starts is not started again."""
+        from distributed.core import Status
+
+        ended = (Status.closed, Status.failed)
+        ask_again(
+            self._cluster,
+            [name for name, keeper in dict(self._cluster.workers).items() if keeper.status in ended],
+            n=self.count,
+        )
 
 
 class DaskEngine:
@@ -165,6 +175,14 @@ class DaskEngine:
             self._client = self._workers.start(self._opened)
             self._client.register_plugin(_deaf_to_interrupts())
         return self._client
+
+
+def ask_again(cluster: Any, gone: Sequence[Any], **wanted: int) -> None:
+    """Let a Dask cluster forget the workers or jobs that are gone, and start as many as are wanted: n, or jobs."""
+    if gone:
+        cluster.sync(cluster.scale_down, gone)
+    if len(cluster.workers) < sum(wanted.values()):
+        cluster.scale(**wanted)
 
 
 def give_up_on(close: Callable[..., Any], seconds: int) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from assay.errors import DeviceError, ImageError, StorageError
 from assay.execution import Engine, Outcome, Task, available_cores, open_engine
+from assay.execution.dask_workers import DaskEngine, LocalWorkers
 from assay.stack import FieldId
 
 
@@ -125,6 +126,19 @@ def test_leaving_early_leaves_no_worker_behind():
         outcomes.close()  # type: ignore[attr-defined]
     with pytest.raises(ProcessLookupError, match="No such process"):
         os.kill(worker, 0)
+
+
+def test_workers_that_dask_has_given_up_are_started_anew():
+    workers = LocalWorkers(2)
+    engine = DaskEngine(workers)
+    try:
+        assert run(engine, task(0))["unit 0"].value == 0
+        cluster = workers._cluster
+        for keeper in list(cluster.workers.values()):
+            cluster.sync(keeper.close)  # as after a kill while the worker starts: nobody restarts it
+        assert {outcome.value for outcome in run(engine, *map(task, range(4))).values()} == {0, 2, 4, 6}
+    finally:
+        engine.close()
 
 
 def test_no_task_is_no_work(engines: dict[int, Engine]):

@@ -68,12 +68,12 @@ def _export_tables(results: Path, to: Path, form: str, reporter: Reporter, *, pi
         raise ResultsError(
             f"{results} has no tables yet. Expected a RESULTS folder of a finished `killassay run`."
         )
+    output_folder(to, "--to")
     tables, reviewed = (
         ({name: read_table(folder, name) for name in TABLES}, "")
         if pipeline
         else current_tables(results, TABLES)
     )
-    output_folder(to, "--to")
     if reviewed:
         reporter.say(f"{reviewed}; cells.dead and fields are the pipeline's. --pipeline gives its own tables")
     for name, table in tables.items():

@@ -118,7 +118,7 @@ def _same_numerics(model: Segmenter, plan: FieldPlan) -> Segmenter:
         DeviceError: It does.
     """
     expected, here = (dict(identity).get("numerics") for identity in (plan.segmenter, model.identity))
-    if expected != here:
+    if here is not None and expected != here:
         raise DeviceError(
             f"the run was begun with the numerics {expected}, this machine ({platform.node()}) has {here}. One run never "
             'mixes two: ask the cluster for one kind of node, or set [model] precision = "fp32" in the protocol.'

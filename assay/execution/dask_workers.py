@@ -138,7 +138,13 @@ class DaskEngine:
                 if _killed(future) and not alone:
                     suspects.append(task)
                 else:
-                    yield _outcome_of(future, task)
+                    outcome = _outcome_of(future, task)
+                    if outcome is None:  # its worker died with the answer: it is done again
+                        running[future] = task
+                        future.add_done_callback(finished.put)
+                        self._workers.look_after()
+                        continue
+                    yield outcome
                 for task in itertools.islice(waiting, 1):
                     submit(task)
                 if not running and suspects:
@@ -152,8 +158,11 @@ class DaskEngine:
         future = self._started().submit(call, pure=False)
         finished: queue.SimpleQueue[Any] = queue.SimpleQueue()
         future.add_done_callback(finished.put)
-        answer: Answer = _result_of(self._next(finished))
-        return answer
+        while True:
+            with suppress(TimeoutError):
+                answer: Answer = _result_of(self._next(finished))
+                return answer
+            future.add_done_callback(finished.put)
 
     def close(self) -> None:
         """End the workers, if there are any."""
@@ -208,14 +217,20 @@ def _killed(future: Any) -> bool:
     return future.status == "error" and isinstance(future.exception(), KilledWorker)
 
 
-def _outcome_of(future: Any, task: Task) -> Outcome:
+def _outcome_of(future: Any, task: Task) -> Outcome | None:
+    """How a task ended; None where the answer does not come, because the worker that holds it is dying."""
     if _killed(future):
         message = (
             f"{task.unit}: the worker died {_DEATHS_ALLOWED + 1} times on it, most likely for lack of memory. "
             "Run with fewer workers, or on a machine with more memory."
         )
         return Outcome(task=task, value=None, error=message, seconds=0.0)
-    outcome: Outcome = _result_of(future)
+    try:
+        outcome: Outcome = _result_of(future)
+    except TimeoutError:
+        if future.status == "error":
+            raise
+        return None
     return outcome
 
 
@@ -224,7 +239,7 @@ def _result_of(future: Any) -> Any:
     from distributed.client import FutureCancelledError
 
     try:
-        return future.result()
+        return future.result(timeout=_LOOK_EVERY_S)
     except (CancelledError, FutureCancelledError):
         raise DeviceError(
             "the Dask scheduler that handed out the work is gone. What is done is kept: run the same command again."

@@ -106,6 +106,7 @@ class DaskEngine:
         self._workers, self._run_one = workers, run_one
         self._opened = ExitStack()
         self._client: Any = None
+        self._looked_at = time.monotonic()
 
     def run(self, tasks: Iterable[Task]) -> Iterator[Outcome]:
         """Run the tasks, a window at a time; a worker that dies is replaced and its task tried again.
@@ -172,12 +173,14 @@ class DaskEngine:
     def _next(self, finished: "queue.SimpleQueue[Any]") -> Any:
         """The next task that ended; while it is waited for, the workers are looked after."""
         while True:
+            if time.monotonic() - self._looked_at > _LOOK_EVERY_S:  # also where answers come without a pause
+                self._looked_at = time.monotonic()
+                self._workers.look_after()
             with suppress(queue.Empty):
                 future = finished.get(timeout=_LOOK_EVERY_S)
                 if future.done():
                     return future
                 future.add_done_callback(finished.put)  # its worker died with the answer: it is done again
-            self._workers.look_after()
 
     def _started(self) -> Any:
         if self._client is None:

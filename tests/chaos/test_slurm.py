@@ -33,6 +33,12 @@ def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
+@pytest.fixture(autouse=True)
+def files_of_keys() -> Iterator[None]:
+    yield
+    gc.collect()  # while their warnings are not heard
+
+
 def _slow_square(number: int) -> tuple[int, str]:
     time.sleep(0.3)
     return number * number, os.environ.get("SLURM_JOB_ID", "")
@@ -43,11 +49,8 @@ def squares(n: int) -> list[Task]:
 
 
 def run(folder: Path, tasks: Iterable[Task], settings: ClusterSettings = SETTINGS) -> Iterator[Outcome]:
-    try:
-        with open_engine(0, cluster=settings, shared=(folder,), logs=folder / "jobs") as engine:
-            yield from engine.run(tasks)
-    finally:
-        gc.collect()  # the files of dask-jobqueue's keys, while their warnings are not heard
+    with open_engine(0, cluster=settings, shared=(folder,), logs=folder / "jobs") as engine:
+        yield from engine.run(tasks)
 
 
 def numbers(outcomes: Iterable[Outcome]) -> list[int]:

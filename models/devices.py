@@ -1,6 +1,7 @@
 """Which processor runs the network, at which precision, and what that means for exact repeats."""
 
 import ctypes
+import os
 import platform
 import sys
 from collections.abc import Iterator
@@ -113,6 +114,16 @@ def device_name(device: torch.device) -> str:
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     return platform.processor() or platform.machine()
+
+
+def visible_gpus(name: str) -> tuple[str, ...]:
+    """Names, as in CUDA_VISIBLE_DEVICES, of the GPUs that `auto`, `cuda` or `cuda:N` may use: of `cuda:N` that one."""
+    named = [gpu for gpu in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if gpu]
+    gpus = tuple(named or map(str, range(torch.cuda.device_count())))
+    kind, _, number = name.partition(":")
+    if kind not in ("auto", "cuda") or not number:
+        return gpus if kind in ("auto", "cuda") else ()
+    return gpus[int(number) : int(number) + 1]
 
 
 def keep_freed_memory() -> bool:

@@ -45,6 +45,14 @@ def known_of(make: Callable[[], Segmenter]) -> tuple[dict[str, str], dict[str, s
     return identity_of(make), dict(runtime_of(make))
 
 
+def gpus_of(device: str) -> tuple[str, ...]:
+    """Names of the GPUs that a run on this device may spread over."""
+    _require_our_models()
+    from models.devices import visible_gpus
+
+    return visible_gpus(device)
+
+
 @functools.cache
 def _load(name: str, device: str, precision: str) -> Segmenter:
     _require_our_models()

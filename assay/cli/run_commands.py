@@ -26,7 +26,7 @@ from assay.cli.label_options import (
     looked_at,
     no_model,
 )
-from assay.cli.model_commands import known_of, loader_of
+from assay.cli.model_commands import gpus_of, known_of, loader_of
 from assay.cli.outputs import refuse_inside_plate
 from assay.cli.progress import JsonReporter, Reporter, plain
 from assay.errors import AssayError, ProtocolError, ResultsError
@@ -140,7 +140,7 @@ def run_and_show(
         ask = engine.ask if engine else _here
         identity, runtime = ask(partial(known_of, make_segmenter)) if plan.needs_model else ({}, {})
         plan = plan.with_segmenter(identity)
-        options = _with_workers(options, plan, engine)
+        options = _with_workers(options, plan, engine, device=device, reporter=reporter)
         reporter.detail(f"runs on {runtime.get('chosen', 'no device of its own')}; {options.workers} workers")
         reporter.detail(f"model {identity}")
         with reporter.live():
@@ -169,14 +169,26 @@ def _cluster_engine(plan: Any, cluster: Any, reporter: Reporter) -> AbstractCont
     return open_engine(0, cluster=cluster, shared=shared, logs=results.work / "cluster", say=reporter.say)
 
 
-def _with_workers(options: Any, plan: Any, engine: Any) -> Any:
-    """How many processes there are: a cluster's, those asked for, or as many as pay."""
+def _with_workers(options: Any, plan: Any, engine: Any, *, device: str, reporter: Reporter) -> Any:
+    """How many processes there are: a cluster's, or as many as pay or were asked for, one per GPU or core at most."""
     from assay.execution import available_cores
     from assay.pipeline.run import choose_workers
 
     if engine is not None:
         return replace(options, workers=engine.workers)
-    return options if options.workers else replace(options, workers=choose_workers(plan, available_cores()))
+    gpus, cores = gpus_of(device) if _on_gpu(plan) else (), available_cores()
+    most = len(gpus) or cores
+    if options.workers > most:
+        reporter.say(
+            f"{most} of {options.workers} workers are started: one per {'GPU' if gpus else 'core'}, and this machine "
+            f"gives {most}"
+        )
+    chosen = min(options.workers, most) or choose_workers(plan, cores=cores, gpus=len(gpus))
+    return replace(options, workers=chosen, gpus=gpus)
+
+
+def _on_gpu(plan: Any) -> bool:
+    return bool(plan.fields) and plan.fields[0].segmenter.get("device", "cpu") != "cpu"
 
 
 def status(results: Annotated[Path, typer.Argument(help="RESULTS folder.")]) -> int:

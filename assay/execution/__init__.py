@@ -31,6 +31,7 @@ def _silent(line: str) -> None:
 def open_engine(
     workers: int,
     *,
+    gpus: tuple[str, ...] = (),
     cluster: ClusterSettings | None = None,
     shared: tuple[Path, ...] = (),
     logs: Path | None = None,
@@ -40,6 +41,7 @@ def open_engine(
 
     Args:
         workers: Processes on this machine.
+        gpus: Names of its GPUs, as in CUDA_VISIBLE_DEVICES, where each process is to see one of its own.
         cluster: Where workers come from instead.
         shared: Paths that every node of the cluster must reach: the plate, RESULTS.
         logs: Folder for what the jobs of the cluster write and the keys of their connection; on a shared disk.
@@ -48,10 +50,10 @@ def open_engine(
     if cluster is None and workers <= 1:
         yield InProcess()
         return
-    from assay.execution.dask_workers import DaskEngine, LocalWorkers
+    from assay.execution.dask_workers import DaskEngine, LocalWorkers, attempt_on_gpu
 
     if cluster is None:
-        engine = DaskEngine(LocalWorkers(workers))
+        engine = DaskEngine(LocalWorkers(workers), run_one=functools.partial(attempt_on_gpu, gpus))
     else:
         from assay.execution.clusters import ClusterWorkers, NodeCheck, attempt_on_node
 

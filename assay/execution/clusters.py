@@ -20,7 +20,14 @@ from typing import Any
 from assay._version import __version__
 from assay.errors import DeviceError
 from assay.execution.cluster_file import ClusterSettings
-from assay.execution.dask_workers import DASK_SETTINGS, WORKER_ENVIRONMENT, ask_again, give_up_on
+from assay.execution.dask_workers import (
+    DASK_SETTINGS,
+    WORKER_ENVIRONMENT,
+    ask_again,
+    give_up_on,
+    look_for_hanging,
+    take_one_gpu,
+)
 from assay.execution.tasks import Outcome, Task, attempt
 
 _ASK_EVERY_S = 10.0  # the queue; a busy controller is not to be asked more often
@@ -28,6 +35,7 @@ _NEW_JOB_S = 20.0  # a job younger than this may not be listed yet
 _FRUITLESS = 3  # times as many jobs as there may be, that ended before a worker came: none will
 _TIME_TO_LEAVE_S = 300  # before the end of a job's time its workers take no more work
 _CONNECT_S = 30
+_SPEECHLESS_S = 600.0  # the queue gives no answer and no worker is there: nothing is to be waited for
 
 _CLASSES = {"slurm": "SLURMCluster", "pbs": "PBSCluster", "sge": "SGECluster", "lsf": "LSFCluster"}
 _LISTING = {
@@ -54,6 +62,8 @@ class ClusterWorkers:
         self._cluster: Any = None
         self._client: Any = None
         self._asked_at = 0.0
+        self._answered_at = time.monotonic()
+        self._speechless = False
         self._came: set[str] = set()  # jobs of which a worker was seen
         self._fruitless = 0
         self._seen: dict[str, float] = {}  # job -> when it was first known
@@ -74,6 +84,7 @@ class ClusterWorkers:
         else:
             self._cluster = job_cluster(settings, logs=self._logs)
             opened.callback(give_up_on, self._cluster.close, 30)
+            look_for_hanging(self._cluster)
             client = Client(self._cluster)
             self._cluster.scale(jobs=settings.jobs)
             self._say(
@@ -87,14 +98,16 @@ class ClusterWorkers:
         """Ask again for jobs that are gone.
 
         Raises:
-            DeviceError: Jobs end before a worker comes, again and again.
+            DeviceError: Jobs end before a worker comes, again and again; or the queue does not answer.
         """
         if self._cluster is None or time.monotonic() - self._asked_at < _ASK_EVERY_S:
             return
         self._asked_at = time.monotonic()
         queued = queued_jobs(self._settings.kind)
         if queued is None:
+            self._wait_for_queue()
             return
+        self._answered_at, self._speechless = time.monotonic(), False
         self._note_who_came()
         gone = [name for name, job in self._jobs().items() if self._is_gone(name, str(job.job_id), queued)]
         if not gone:
@@ -108,6 +121,21 @@ class ClusterWorkers:
             )
         self._say(f"{len(gone)} of {self._settings.jobs} jobs are gone; asked for again")
         ask_again(self._cluster, gone, jobs=self._settings.jobs)
+
+    def _wait_for_queue(self) -> None:
+        """Controllers restart, so a queue that gives no answer is borne with; without workers, not for ever."""
+        command = _LISTING[self._settings.kind][0]
+        if not self._speechless:
+            self._speechless = True
+            self._say(
+                f"the queue does not answer (`{command}`): jobs that end are not asked for again until it does"
+            )
+        silent_s = time.monotonic() - self._answered_at
+        if silent_s > _SPEECHLESS_S and not self._cluster.scheduler.workers:
+            raise DeviceError(
+                f"`{command}` gave no answer for {silent_s / 60:.0f} minutes and no job has a worker. What is done is kept: "
+                "run the same command again when the batch system answers."
+            )
 
     def _jobs(self) -> dict[str, Any]:
         return {str(name): job for name, job in self._cluster.workers.items() if job.job_id is not None}
@@ -259,17 +287,8 @@ def _require_same(check: NodeCheck) -> None:
                 f"node {_host()} does not see {path}, which {check.host} has. Put plate and RESULTS on a disk that all "
                 "nodes share."
             )
-    _take_one_gpu()
-
-
-def _take_one_gpu() -> None:
-    """Of the GPUs of a job each worker takes its own, before torch looks."""
-    from distributed import get_worker
-
-    visible = [gpu for gpu in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if gpu]
-    number = str(get_worker().name).rpartition("-")[2]
-    if len(visible) > 1 and number.isdigit():
-        os.environ["CUDA_VISIBLE_DEVICES"] = visible[int(number) % len(visible)]
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
+    take_one_gpu(tuple(gpu for gpu in visible if gpu))
 
 
 def _host() -> str:

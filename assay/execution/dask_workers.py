@@ -4,7 +4,9 @@ Tasks carry paths and small values, never arrays; what they make lies on disk, w
 they return. So any worker, and the scheduler too, may die at any moment, and none of them decides what the answer is.
 """
 
+import functools
 import itertools
+import os
 import queue
 import signal
 import time
@@ -18,6 +20,7 @@ from assay.execution.tasks import Outcome, Task, attempt
 _WINDOW_PER_WORKER = 4  # tasks in flight; bounds what the scheduler holds, whatever the plate's size
 _DEATHS_ALLOWED = 2  # a task that takes more workers than this with it is given up
 _LOOK_EVERY_S = 5.0  # how often it is looked whether the workers are well
+_HANGING_AFTER_S = 60
 
 # The heap is kept between frames instead of being handed back and faulted in again.
 WORKER_ENVIRONMENT = {
@@ -29,7 +32,7 @@ WORKER_ENVIRONMENT = {
 DASK_SETTINGS = {
     "distributed.scheduler.allowed-failures": _DEATHS_ALLOWED,
     "distributed.scheduler.worker-saturation": 1.0,  # a task waits at no worker: none dies of its neighbour
-    "distributed.scheduler.worker-ttl": "60s",  # a worker that hangs is given up after so long
+    "distributed.scheduler.worker-ttl": f"{_HANGING_AFTER_S}s",  # a worker that hangs is given up after so long
     "distributed.nanny.pre-spawn-environ": WORKER_ENVIRONMENT,
     "distributed.worker.memory.target": False,
     "distributed.worker.memory.spill": False,
@@ -77,6 +80,7 @@ class LocalWorkers:
                 silence_logs=50,
             )
             opened.callback(give_up_on, cluster.close, 30)
+            look_for_hanging(cluster)
             client = Client(cluster)
             opened.callback(give_up_on, client.close, 10)
         self._cluster = cluster
@@ -187,6 +191,27 @@ class DaskEngine:
             self._client = self._workers.start(self._opened)
             self._client.register_plugin(_deaf_to_interrupts())
         return self._client
+
+
+def attempt_on_gpu(gpus: tuple[str, ...], task: Task) -> Outcome:
+    """Run one task in a process that sees one GPU of several, always the same."""
+    take_one_gpu(gpus)
+    return attempt(task)
+
+
+@functools.cache
+def take_one_gpu(gpus: tuple[str, ...]) -> None:
+    """Of several GPUs each worker takes its own, before torch looks."""
+    from distributed import get_worker
+
+    number = str(get_worker().name).rpartition("-")[2]
+    if len(gpus) > 1 and number.isdigit():
+        os.environ["CUDA_VISIBLE_DEVICES"] = gpus[int(number) % len(gpus)]
+
+
+def look_for_hanging(cluster: Any) -> None:
+    """Let the scheduler look often who hangs: by itself it looks once a minute, and may notice after two."""
+    cluster.scheduler.periodic_callbacks["worker-ttl"].callback_time = 1000 * _LOOK_EVERY_S
 
 
 def ask_again(cluster: Any, gone: Sequence[Any], **wanted: int) -> None:

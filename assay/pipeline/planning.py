@@ -21,6 +21,7 @@ class RunOptions:
     """How a run is carried out; nothing here changes any number but `redo`."""
 
     workers: int = 1
+    gpus: tuple[str, ...] = ()  # names of this machine's GPUs, where each worker takes one
     wells: tuple[str, ...] = ()  # only these; empty for all
     part: tuple[int, int] = (1, 1)  # (I, N): this process does the I-th of N disjoint parts of the fields
     shards_per_task: int = 1

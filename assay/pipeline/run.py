@@ -98,13 +98,14 @@ class _Run:
             self.progress.say(f"failed: {message}")
 
 
-def choose_workers(plan: RunPlan, cores: int) -> int:
-    """How many processes pay: one on a GPU or for little work, else one per core and run of frames."""
-    if not plan.fields or plan.fields[0].segmenter.get("device", "cpu") != "cpu":
-        return 1
+def choose_workers(plan: RunPlan, *, cores: int, gpus: int = 0) -> int:
+    """How many processes pay: one per GPU, or per core, and no more than there are runs of frames.
+
+    Each computes with one thread, so that threads are never more than cores.
+    """
     pixels = sum(p.shape[0] * p.shape[2] * p.shape[3] for p in plan.fields)
     runs = sum(len(p.runs()) for p in plan.fields)
-    return 1 if pixels < _PIXELS_WORTH_A_WORKER else max(1, min(cores, runs))
+    return 1 if pixels < _PIXELS_WORTH_A_WORKER else max(1, min(gpus or cores, runs))
 
 
 def run_plate(
@@ -133,7 +134,7 @@ def run_plate(
     number, of = options.part
     with ExitStack() as held:
         _begin(plan, results, options, held)
-        with nullcontext(engine) if engine else open_engine(options.workers) as working:
+        with nullcontext(engine) if engine else open_engine(options.workers, gpus=options.gpus) as working:
             run = _Run(plan=plan, results=results, engine=working, progress=progress)
             _per_field_steps(run, plan.fields[number - 1 :: of], make_segmenter, options)
         failed = dict(sorted({**plan.refused, **run.failed}.items()))

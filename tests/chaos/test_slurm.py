@@ -82,7 +82,7 @@ def test_a_job_that_is_cancelled_is_asked_for_again(tmp_path: Path):
     def others() -> set[str]:
         return {outcome.value[1] for outcome in outcomes} - set(cancelled)
 
-    until_replaced = itertools.takewhile(lambda task: len(others()) < 2, squares(3000))
+    until_replaced = itertools.takewhile(lambda task: not cancelled or len(others()) < 2, squares(3000))
     for outcome in run(tmp_path, until_replaced):
         outcomes.append(outcome)
     thread.join()

@@ -15,6 +15,7 @@ from models.devices import (
     numerics_class,
     pick_device,
     pick_precision,
+    visible_gpus,
 )
 
 CPU = torch.device("cpu")
@@ -132,3 +133,20 @@ def test_a_gpu_takes_deterministic_convolutions_only(monkeypatch, precision, tf3
     with exact_repeats(torch.device("cuda:0"), precision):
         pass
     assert asked == [{"enabled": True, "benchmark": False, "deterministic": True, "allow_tf32": tf32}]
+
+
+@pytest.mark.parametrize(
+    ("visible", "device", "gpus"),
+    [
+        ("", "auto", ("0", "1", "2")),
+        ("", "cuda", ("0", "1", "2")),
+        ("", "cuda:2", ("2",)),
+        ("GPU-a,GPU-b", "cuda", ("GPU-a", "GPU-b")),
+        ("5,7", "cuda:1", ("7",)),
+        ("5,7", "cpu", ()),
+    ],
+)
+def test_a_run_spreads_over_the_gpus_that_it_may_use(monkeypatch, visible, device, gpus):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 3)
+    assert visible_gpus(device) == gpus

@@ -155,3 +155,24 @@ def test_a_scheduler_that_does_not_answer_is_named(tmp_path: Path, monkeypatch: 
 )
 def test_a_job_s_time_is_read_as_the_batch_systems_write_it(walltime: str, seconds: int):
     assert _seconds(walltime) == seconds
+
+
+def test_a_queue_that_never_answers_is_said_and_not_waited_for_without_workers(
+    command: Stub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    command("sbatch", "echo 7")
+    command("squeue", "exit 1")
+    command("scancel", "exit 0")
+    monkeypatch.setattr("assay.execution.clusters._ASK_EVERY_S", 0.0)
+    monkeypatch.setattr("assay.execution.clusters._SPEECHLESS_S", 0.5)
+    monkeypatch.setattr("assay.execution.dask_workers._LOOK_EVERY_S", 0.2)
+    said: list[str] = []
+    slurm = ClusterSettings(kind="slurm", jobs=1, interface="lo", encrypted=False)
+    with (
+        open_engine(0, cluster=slurm, logs=tmp_path / "jobs", say=said.append) as engine,
+        pytest.raises(DeviceError, match=r"`squeue` gave no answer for 0 minutes and no job has a worker"),
+    ):
+        engine.ask(int)
+    assert said[1:] == [
+        "the queue does not answer (`squeue`): jobs that end are not asked for again until it does"
+    ]

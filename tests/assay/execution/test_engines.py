@@ -158,3 +158,53 @@ def test_the_time_of_a_task_is_its_own(engines: dict[int, Engine]):
 
 def test_there_is_at_least_one_core():
     assert available_cores() >= 1
+
+
+def _gpu() -> tuple[int, str | None]:
+    time.sleep(0.05)
+    return os.getpid(), os.environ.get("CUDA_VISIBLE_DEVICES")
+
+
+def test_each_worker_sees_one_gpu_of_its_own_and_keeps_it():
+    tasks = [Task(unit=f"gpu {n}", field=None, call=_gpu, arguments=()) for n in range(24)]
+    with open_engine(2, gpus=("GPU-a", "GPU-b")) as engine:
+        seen = {outcome.value for outcome in engine.run(tasks)}
+    assert len(seen) == 2  # one GPU for one process
+    assert {gpu for _, gpu in seen} == {"GPU-a", "GPU-b"}
+
+
+def _threads() -> tuple[str | None, str | None]:
+    return os.environ.get("OMP_NUM_THREADS"), os.environ.get("MKL_NUM_THREADS")
+
+
+def test_a_worker_computes_with_one_thread(engines: dict[int, Engine]):
+    told = Task(unit="threads", field=None, call=_threads, arguments=())
+    assert run(engines[2], told)["threads"].value == ("1", "1")
+
+
+def test_no_more_tasks_are_made_than_are_in_flight(engines: dict[int, Engine]):
+    made = 0
+
+    def many() -> Iterator[Task]:
+        nonlocal made
+        for number in range(10_000_000):
+            made += 1
+            yield task(number)
+
+    outcomes = engines[2].run(many())
+    for done in range(1, 41):
+        next(outcomes)
+        assert made <= done + 4 * 2  # four a worker
+    outcomes.close()  # type: ignore[attr-defined]
+
+
+def test_the_scheduler_looks_every_five_seconds_who_hangs():
+    workers = LocalWorkers(1)
+    engine = DaskEngine(workers)
+    try:
+        run(engine, task(0))
+        scheduler = workers._cluster.scheduler
+        assert scheduler.worker_ttl == 60
+        assert scheduler.periodic_callbacks["worker-ttl"].callback_time == 5000
+    finally:
+        engine.close()

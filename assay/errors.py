@@ -26,6 +26,10 @@ class ImageError(AssayError, ValueError):
     """An image or plate on disk is broken, incomplete or not what it says it is."""
 
 
+class LostPixelsError(ImageError):
+    """A part of an image is gone for good: a chunk of it was deleted, never written, or does not decode."""
+
+
 class VendorFileError(AssayError, ValueError):
     """Vendor files cannot become a plate: files are missing, doubled or not understood."""
 

@@ -5,7 +5,7 @@ once, so each block that comes back black is looked up again, and a damaged chun
 """
 
 import math
-import os
+import re
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -14,12 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import zarr
 from numpy.typing import NDArray
 
-from assay.errors import ImageError
-from assay.io import chunks
-from assay.io.guard import require_no_way_out, require_safe_array
+from assay.errors import DamageError, ImageError, LostPixelsError
+from assay.io.chunk_sizes import require_decoded_size, shard_index
+from assay.io.guard import require_film_sizes, require_no_way_out, require_safe_array
+from assay.io.sums import METADATA_FILES, read_sums, sums_file
+from assay.io.witness import require_as_written
 
 _DECODING_ERRORS = (
     RuntimeError,
@@ -31,10 +32,10 @@ _DECODING_ERRORS = (
     ArithmeticError,
     zlib.error,
 )
-_OFFSET = np.dtype("<u8")
 Window = tuple[slice, slice]
 """Rows and columns, each with a start and a stop inside the image."""
 _ABSENT = np.iinfo(np.uint64).max
+_FIELD = re.compile(r"([A-Z]+)/(\d+)/(\d+)/")
 
 
 class CheckedArray:
@@ -52,16 +53,17 @@ class CheckedArray:
         self._root = Path(root)
         self._names: tuple[str, ...] = ()
         folder = self._root / path
-        require_safe_array(folder, f"{where}, {path}")
+        safe = require_safe_array(folder, f"{where}, {path}")
         require_no_way_out(self._root, folder, where)
-        try:
-            self.array: Any = zarr.open_array(str(root), path=path, mode="r")
-        except _DECODING_ERRORS as error:
-            raise ImageError(f"{where}: the array {path} cannot be opened ({_first_line(error)}).") from error
-        if self.array.ndim != len(axes):
+        self._has_sums = _require_metadata(folder.absolute(), where)
+        if len(safe.shape) != len(axes):
             raise ImageError(
-                f"{where}: the array {path} has {self.array.ndim} axes, its metadata says {axes!r}."
+                f"{where}: the array {path} has {len(safe.shape)} axes, its metadata says {axes!r}."
             )
+        require_film_sizes(axes, safe.shape, where)
+        self._coding = safe.coding
+        self._looked_at: set[tuple[str, int, int]] = set()  # shards: name, size, time of change
+        self.array = _opened(self._root, path, safe.zarr_format, where)
         self.fill = self.array.metadata.fill_value
         if self.fill is None:
             self.fill = self.array.dtype.type(0)
@@ -127,7 +129,8 @@ class CheckedArray:
         """One contiguous run, checked, in the order t, c, y, x."""
         parts = {"t": frames, "c": channels, "z": slice(0, 1), "y": window[0], "x": window[1]}
         selection = tuple(parts[axis] for axis in self.axes)
-        self._require_whole_blosc(selection)
+        self._require_as_written(selection)
+        self._require_decodable(selection)
         try:
             block = np.asarray(self.array[selection])
         except _DECODING_ERRORS as error:
@@ -142,47 +145,55 @@ class CheckedArray:
                 moved = np.expand_dims(moved, position)
         return moved.astype(self.dtype, copy=False)
 
+    def _require_as_written(self, selection: tuple[slice, ...]) -> None:
+        """Refuse files of ours that were altered since; what is not there is looked for where it reads as black."""
+        step, found = self._file_shape, _FIELD.match(self.path)
+        cuts = [range(w.start // s, math.ceil(w.stop / s)) for w, s in zip(selection, step, strict=True)]
+        for place in product(*cuts):
+            name = f"{self.path}/{self.array.metadata.encode_chunk_key(place)}"
+            t_axis = self.axes.find("t")
+            first = place[t_axis] * step[t_axis] if t_axis >= 0 else 0
+            unit = f"{found[1]}{found[2]}_{found[3]}_{first:06d}" if found else None
+            if not (self._root / name).is_file():
+                continue
+            try:
+                require_as_written(self._root / name, unit=unit)
+            except DamageError as error:
+                if not self._has_sums:  # of RESULTS, which can be made anew
+                    raise
+                inside = tuple(
+                    slice(max(w.start, at * s), min(w.stop, (at + 1) * s))
+                    for w, at, s in zip(selection, place, step, strict=True)
+                )
+                raise LostPixelsError(
+                    f"{self._name(inside)}: the chunk {name} is damaged ({error.why}). Restore it from a copy, or exclude "
+                    "the field."
+                ) from error
+
     def _require_present(self, selection: tuple[slice, ...], block: NDArray[Any]) -> None:
         for part, inside in self._chunk_parts(selection):
             values = block[inside]
             if self._is_fill(values.flat[0]) and self._is_fill(values).all() and not self._was_written(part):
-                raise ImageError(
+                raise LostPixelsError(
                     f"{self._name(part)}: the chunk {self._chunk_name(part)} was never written or was deleted. It "
                     "would read as black, which looks like every cell gone. Restore it, or set [input] "
                     'missing_chunks = "mask" to leave such frames out. If the program that wrote the plate leaves '
                     "out black chunks, write it again with empty chunks kept."
                 )
 
-    def _require_whole_blosc(self, selection: tuple[slice, ...]) -> None:
-        """Blosc decodes a chunk that was cut short into whatever lies in memory, and believes any size it names."""
-        if not self._is_bare_blosc:
-            return
-        for part, _ in self._chunk_parts(selection):
-            file = self._root / self._chunk_name(part)
+    def _require_decodable(self, selection: tuple[slice, ...]) -> None:
+        """Look at the compressed bytes first: no chunk may fill the memory, or be read beyond its end."""
+        names = {self._chunk_name(part): part for part, _ in self._chunk_parts(selection)}
+        for name, part in names.items():
+            file = self._root / name
             if not file.is_file():
                 continue
-            with file.open("rb") as stream:
-                header = stream.read(16)
-                size = stream.seek(0, os.SEEK_END)
-            decoded, encoded = int.from_bytes(header[4:8], "little"), int.from_bytes(header[12:16], "little")
-            if len(header) < 16 or encoded != size or decoded != self._chunk_bytes:
-                raise ImageError(
-                    f"{self._name(part)}: the chunk {self._chunk_name(part)} is damaged (it has {size} bytes and "
-                    f"should have {encoded}). Restore it from a copy, or exclude the field."
-                )
-
-    @property
-    def _chunk_bytes(self) -> int:
-        return int(math.prod(self.array.chunks) * self.array.dtype.itemsize)
-
-    @property
-    def _is_bare_blosc(self) -> bool:
-        """Whether each file is one blosc buffer of plain pixels."""
-        metadata = self.array.metadata
-        if metadata.zarr_format == 2:
-            return not metadata.filters and getattr(metadata.compressor, "codec_id", "") == "blosc"
-        names = [codec.to_dict()["name"] for codec in metadata.codecs]
-        return names[-1] == "blosc" and set(names[:-1]) <= {"bytes", "transpose"}
+            status = file.stat()
+            key = (name, status.st_size, status.st_mtime_ns)
+            if key not in self._looked_at:
+                require_decoded_size(file, self._coding, name, self._name(part))
+            if self._coding.index:
+                self._looked_at.add(key)
 
     def _is_fill(self, values: Any) -> Any:
         return np.isnan(values) if self.fill != self.fill else values == self.fill
@@ -194,7 +205,7 @@ class CheckedArray:
             inner = self.array.async_array
             metadata = replace(inner.metadata, fill_value=other)
             witness = type(inner)(metadata=metadata, store_path=inner.store_path, config=inner.config)
-            self._witness = zarr.Array(witness)
+            self._witness = type(self.array)(witness)
         try:
             return bool(self._is_fill(np.asarray(self._witness[part])).all())
         except _DECODING_ERRORS as error:
@@ -221,7 +232,9 @@ class CheckedArray:
             try:
                 self.array[part]
             except _DECODING_ERRORS as cause:
-                return ImageError(
+                # a disk that refuses may answer tomorrow: that is no loss
+                kind = ImageError if isinstance(cause, OSError) and cause.errno else LostPixelsError
+                return kind(
                     f"{self._name(part)}: the chunk {self._chunk_name(part)} is damaged ({_first_line(cause)}). "
                     "Restore it from a copy, or exclude the field."
                 )
@@ -239,8 +252,12 @@ class CheckedArray:
         return name
 
     def _chunk_name(self, part: tuple[slice, ...]) -> str:
-        place = [piece.start // size for piece, size in zip(part, chunks.file_shape(self.array), strict=True)]
+        place = [piece.start // size for piece, size in zip(part, self._file_shape, strict=True)]
         return f"{self.path}/{self.array.metadata.encode_chunk_key(tuple(place))}"
+
+    @property
+    def _file_shape(self) -> tuple[int, ...]:
+        return tuple(self.array.shards or self.array.chunks)
 
     def _grid(self, step: Sequence[int]) -> list[int]:
         return [math.ceil(size / part) for size, part in zip(self.array.shape, step, strict=True)]
@@ -270,23 +287,42 @@ class CheckedArray:
         if self.array.shards is None:
             return np.ones(1, bool)
         grid = [shard // chunk for shard, chunk in zip(self.array.shards, self.array.chunks, strict=True)]
-        size = math.prod(grid) * 16
-        codec = self.array.metadata.codecs[0].to_dict()["configuration"]
-        names = [c["name"] for c in codec["index_codecs"]]
-        trailer = {("bytes",): 0, ("bytes", "crc32c"): 4}.get(tuple(names))
-        if (
-            trailer is None
-            or codec.get("index_location", "end") != "end"
-            or file.stat().st_size < size + trailer
-        ):
+        with file.open("rb") as shard:
+            offsets = shard_index(shard, file.stat().st_size, self._coding)
+        if offsets is None:
             raise ImageError(
                 f"{self.where}: the shard {file.name} of {self.path} has no readable index of its chunks."
             )
-        with file.open("rb") as shard:
-            shard.seek(-(size + trailer), os.SEEK_END)
-            offsets = np.frombuffer(shard.read(size), _OFFSET).reshape(*grid, 2)
-        present: NDArray[np.bool_] = offsets[..., 0] != _ABSENT
+        present: NDArray[np.bool_] = (offsets[:, 0] != _ABSENT).reshape(grid)
         return present
+
+
+def _require_metadata(folder: Path, where: str) -> bool:
+    """Refuse metadata of ours that was altered; returns whether a list of sums vouches for the array."""
+    if not sums_file(folder).is_file():
+        for name in METADATA_FILES:
+            if (folder / name).is_file():
+                require_as_written(folder / name, unit="plate")
+        return False
+    try:
+        sums = read_sums(folder)
+        for path in sums.outputs:
+            if path.rpartition("/")[2] in METADATA_FILES:
+                require_as_written(sums.root / path, sums=sums)
+    except DamageError as error:
+        raise ImageError(f"{where}: {error}") from error
+    return True
+
+
+def _opened(root: Path, path: str, zarr_format: int, where: str) -> Any:
+    """The array, once its metadata is known to be harmless; loading zarr takes longer than refusing."""
+    import zarr
+
+    try:
+        store = zarr.storage.LocalStore(root, read_only=True)  # a text could be taken for an address
+        return zarr.open_array(store, path=path, mode="r", zarr_format=zarr_format)
+    except _DECODING_ERRORS as error:
+        raise ImageError(f"{where}: the array {path} cannot be opened ({_first_line(error)}).") from error
 
 
 def _runs(numbers: Sequence[int]) -> Iterator[tuple[slice, slice]]:

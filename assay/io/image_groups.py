@@ -21,14 +21,12 @@ from assay.io.metadata import (
     plate_attributes,
     well_attributes,
 )
+from assay.io.metadata import UNFINISHED as UNFINISHED
 from assay.labels import ChannelRole
 from assay.stack import FieldId
 from assay.units import Calibration
 
 Shape = tuple[int, int, int, int]
-UNFINISHED = "being_written"
-"""In our attribute block while a plate is being written; readers refuse it."""
-
 _COLOUR = re.compile(r"[0-9A-Fa-f]{6}")
 
 

@@ -147,7 +147,7 @@ def image_info(root: Path, group: str, where: str) -> ImageInfo:
         if isinstance(error, ImageError):
             raise
         raise ImageError(
-            f"{where}: the image's multiscales metadata is damaged or incomplete ({error!r})."
+            f"{where}: the image's multiscales metadata is damaged or incomplete ({error!r:.200})."
         ) from error
     version = multiscales.get("version")
     if version is not None and version not in VERSIONS:
@@ -156,22 +156,39 @@ def image_info(root: Path, group: str, where: str) -> ImageInfo:
         )
     if set(names) - set("tczyx") or len(set(names)) != len(names) or not {"y", "x"} <= set(names):
         raise ImageError(f"{where}: axes {', '.join(names)} are not read. Expected some of t, c, z, y and x.")
-    units = {name: axis.get("unit") for name, axis in zip(names, axes, strict=True)}
+    units = {name: _text(axis.get("unit")) for name, axis in zip(names, axes, strict=True)}
     scales = dict(zip(names, scale, strict=True))
     record = attributes.get(BLOCK)
     record = record if isinstance(record, Mapping) else {}
-    roles = record.get("channel_roles") or {}
+    ours = _ours(record, where)
     return ImageInfo(
         array_path=f"{group}/{level['path']}".lstrip("/"),
         axes="".join(names),
         channel_labels=_labels(ome),
-        channel_roles={name: role for name, role in roles.items() if role in CHANNEL_ROLES},
+        channel_roles=ours[0],
         pixel_um=_pixel_um(scales, units, where),
         frame_min=_frame_min(scales, units, where),
-        missing_frames=frozenset(int(frame) for frame in record.get("missing_frames", ())),
-        source_files=tuple(str(name) for name in record.get("source_files", ())),
+        missing_frames=ours[1],
+        source_files=ours[2],
         channel_windows=_windows(ome),
     )
+
+
+def _ours(record: Mapping[str, Any], where: str) -> tuple[dict[str, str], frozenset[int], tuple[str, ...]]:
+    """Channel roles, missing frames and source files of our own block, which anybody can have written."""
+    try:
+        roles = dict(record.get("channel_roles") or {})
+        missing = frozenset(int(frame) for frame in record.get("missing_frames") or ())
+        sources = tuple(str(name) for name in record.get("source_files") or ())
+        return {str(name): role for name, role in roles.items() if role in CHANNEL_ROLES}, missing, sources
+    except (TypeError, ValueError, OverflowError) as error:
+        raise ImageError(
+            f"{where}: killassay's own block of the metadata is damaged ({error!r:.200})."
+        ) from error
+
+
+def _text(value: Any) -> str | None:
+    return value if value is None else f"{value!s:.80}"
 
 
 def _scale(n_axes: int, level: Mapping[str, Any], multiscales: Mapping[str, Any]) -> list[float]:

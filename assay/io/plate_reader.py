@@ -22,14 +22,15 @@ from numpy.typing import NDArray
 from assay.errors import ImageError
 from assay.io.checked import CheckedArray, Window
 from assay.io.guard import inner_path
-from assay.io.image_groups import UNFINISHED
 from assay.io.image_info import ImageInfo, group_attributes, image_info, ome_of
-from assay.io.metadata import BLOCK
+from assay.io.metadata import BLOCK, UNFINISHED
 from assay.protocol import CalibrationSettings
 from assay.stack import FieldId, well_name
 from assay.units import Calibration
 
 MissingChunks = Literal["fail", "mask"]
+MAX_WELLS, MAX_FIELDS = 3456, 100_000  # the largest plates have so many wells
+_DIGITS = 9  # of a field's number
 _METADATA_FILES = ("zarr.json", ".zattrs", ".zarray", ".zgroup")
 
 
@@ -258,7 +259,11 @@ def _plate_of(path: Path, plate: Any, attributes: dict[str, Any]) -> Plate:
         wells = [well["path"] for well in plate["wells"]]
         name = str(plate.get("name") or path.stem)
     except (LookupError, TypeError, AttributeError) as error:
-        raise ImageError(f"{path}: the plate's metadata is damaged ({error!r}).") from error
+        raise ImageError(f"{path}: the plate's metadata is damaged ({error!r:.200}).") from error
+    if len(wells) > MAX_WELLS:
+        raise ImageError(
+            f"{path}: the metadata lists {len(wells)} wells, which no plate has (at most {MAX_WELLS})."
+        )
     groups: dict[FieldId, str] = {}
     broken: dict[FieldId, str] = {}
     for well_path in wells:
@@ -277,6 +282,8 @@ def _plate_of(path: Path, plate: Any, attributes: dict[str, Any]) -> Plate:
             if FieldId(well, number) in groups:
                 raise ImageError(f"{FieldId(well, number)}: the plate {path.name} lists it twice.")
             groups[FieldId(well, number)] = f"{well_path}/{image}"
+        if len(groups) > MAX_FIELDS:
+            raise ImageError(f"{path}: the metadata lists more than {MAX_FIELDS} fields, which no plate has.")
     if not groups and not broken:
         raise ImageError(f"{path}: the plate has no fields.")
     return Plate(path=path, name=name, groups=groups, broken=broken, attrs=attributes)
@@ -286,14 +293,17 @@ def _listed_images(folder: Path, well: str) -> list[Any]:
     where = f"well {well}"
     ome = ome_of(group_attributes(folder, where), where)
     try:
-        return [image["path"] for image in ome["well"]["images"]]
+        images = [image["path"] for image in ome["well"]["images"]]
     except (LookupError, TypeError) as error:
-        raise ImageError(f"{where}: the well's metadata is damaged ({error!r}).") from error
+        raise ImageError(f"{where}: the well's metadata is damaged ({error!r:.200}).") from error
+    if len(images) > MAX_FIELDS:
+        raise ImageError(f"{where}: the metadata lists {len(images)} fields, which no well has.")
+    return images
 
 
 def _numbered(paths: list[Any]) -> list[tuple[int, Any]]:
     """Fields by the number that is their path, else by their place."""
-    if all(isinstance(path, str) and path.isdecimal() for path in paths):
+    if all(isinstance(path, str) and path.isdecimal() and len(path) <= _DIGITS for path in paths):
         return [(int(path), path) for path in paths]
     return list(enumerate(paths))
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from models.decode_joins import joined_owners
-from models.decode_loops import find_owners
+from models.decode_loops import find_foreground
 from models.decode_pieces import keep_cells, touching_owners
 from models.decode_rules import CHANCE_UNIT, SURE, Rules, chances
 from models.decode_sums import sum_cells
@@ -29,19 +29,14 @@ def decode_arrays(
     """
     flat, place = _memory(maps)
     other_flat, other_place = _memory(other_foreground[None])
-    found: tuple[Any, ...] = find_owners(
-        flat,
-        place,
-        (int(maps.shape[1]), int(maps.shape[2])),
-        rules.smooth,
-        rules.thresholds,
-        rules.vote_scale,
-        rules.seed_radius,
-        rules.capture_rank,
+    shape = (int(maps.shape[1]), int(maps.shape[2]))
+    found: tuple[Any, ...] = find_foreground(
+        flat, place, shape, rules.smooth, rules.thresholds, rules.vote_scale, rules.seed_radius
     )
-    labels, runs, owners, peaks, fore, votes, heats = found
-    pieces, pairs, borders, size = touching_owners(runs, owners, votes, len(peaks))
-    joined = joined_owners(peaks[:, :2], heats[peaks[:, 2]], pairs, borders, size, rules)
+    runs, fore, votes, peaks, heats = found
+    pieces, pairs, borders, size = touching_owners(runs, votes, len(fore), peaks, rules.capture_rank, shape)
+    joined = joined_owners(peaks, heats, pairs, borders, size, rules)
+    labels = np.empty(shape, dtype=np.int32)
     number = keep_cells(pieces, joined, peaks, rules.least_px, rules.owned, labels)
     seeds, heat, sums = sum_cells(
         pieces,

@@ -1,8 +1,10 @@
-"""The compiled loops of `decode_cpu` over the rows of maps: foreground, seeds, and the hop to them.
+"""The compiled loops of `decode_cpu` over the rows of maps: foreground, and the seeds in it.
 
-Nothing but numbers and arrays of them. One file, as a changed one is compiled anew. A loop in which an array may be
-replaced by a longer one counts the array's holders at every turn, so rows are read while there is room, and room is
-made outside. Places in `flat` have no sign, because an index that might be negative would be looked at twice.
+Nothing but numbers and arrays of them. One file, as a changed one is compiled anew. Rows are looked at one after the
+other while they lie in the cache: a row's seeds are known a few rows later, and no image of the frame is kept. A loop in
+which an array may be replaced by a longer one counts the array's holders at every turn, so rows are read while there
+is room, and room is made outside. Places in `flat` have no sign, because an index that might be negative would be
+looked at twice.
 """
 
 from typing import Any
@@ -11,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from assay.compiled import compiled, part
-from models.decode_rules import LARGEST_VOTE, VOTES_PER_PX
+from models.decode_rules import LARGEST_VOTE, NO_VOTE, VOTES_PER_PX
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int32]
@@ -23,13 +25,13 @@ NONE_INSIDE, ALL_INSIDE = np.uint64(0), np.uint64(0x0101010101010101)
 ZERO = np.float32(0)
 NINTH = np.float32(1 / 9)
 FARTHEST = np.float32(LARGEST_VOTE)
-NO_VOTE = np.int32(-(2**31))
-HALF_PX, SHIFT = VOTES_PER_PX // 2, np.uint64(VOTES_PER_PX.bit_length() - 1)
-ONE, TWO = np.uint64(1), np.uint64(2)
+COLD = np.float32(np.nan)  # no number is smaller, larger or as large
+NOTHING, ONE, TWO = np.uint64(0), np.uint64(1), np.uint64(2)
+LANE_BITS, IN_LANE = np.uint64(3), np.uint64(LANES - 1)
 
 
 @compiled
-def find_owners(
+def find_foreground(
     flat: Floats,
     place: Longs,
     shape: tuple[int, int],
@@ -37,47 +39,41 @@ def find_owners(
     thresholds: Floats,
     vote_scale: Floats,
     seed_radius: Ints,
-    capture_rank: Ints,
 ) -> Any:
-    """Find the foreground, the seeds in it and whose each of its pixels is; labels are zeros still.
+    """Find the foreground, what each of its pixels says, and the seeds in it.
 
     Maps come as the memory that holds them and their place in it: the first value and the steps to the next
     map and row; pixels of a row are neighbours.
+
+    Returns:
+        Runs of foreground (row, start, stop, number of the first pixel); foreground and votes of its pixels, of which
+        only as many votes are filled as there are pixels; seeds (row, column) and their heat.
     """
-    labels = np.zeros(shape, dtype=np.int32)
-    runs, fore, votes, peaks, heats = _foreground(flat, place, labels, smooth, thresholds, vote_scale)
-    seeds = _seeds(labels, peaks, heats, seed_radius)
-    _catch(labels, peaks, seeds, capture_rank)
-    return labels, runs, _owners(votes, len(fore), labels), seeds, fore, votes, heats
-
-
-@part
-def _foreground(
-    flat: Floats, place: Longs, labels: Ints, smooth: bool, thresholds: Floats, vote_scale: Floats
-) -> Any:
-    """Runs of foreground (row, start, stop, number of the first pixel), and what each of their pixels says.
-
-    A pixel warm enough for a seed gets its number among such from 1 in `labels`. Of the votes only as many are
-    filled as there are pixels.
-    """
-    height, width = labels.shape
-    y, counts = 0, np.zeros(3, dtype=np.int64)  # rows that are done; runs, pixels and peaks in them
+    height, width = shape
+    y, counts = 0, np.zeros(3, dtype=np.int64)  # rows that are done; runs, pixels and seeds in them
     room = height * width // 8 + 2 * width
     runs = np.empty((room // 8 + width, 4), dtype=np.int32)
     fore, votes = np.empty(room, dtype=np.float32), np.empty((2, room), dtype=np.int32)
-    heats, peaks = np.empty(room, dtype=np.float32), np.empty((room, 2), dtype=np.int32)
+    seeds, heats = np.empty((room // 64 + width, 2), dtype=np.int32), np.empty(room // 64 + width, np.float32)
+    side = (
+        2 * seed_radius[0] + 1
+    )  # rows whose heat is at hand, those about the row whose seeds are looked for
+    warmth = np.full((side, width + 2 * seed_radius[1]), COLD, dtype=np.float32)
+    warm_x, n_warm = np.empty((side, width), dtype=np.int32), np.zeros(side, dtype=np.int64)
     while True:
         y = _rows(
-            flat, place, y, smooth, thresholds, vote_scale, counts, runs, fore, votes, heats, peaks, labels
-        )
-        if y == height:
+            flat, place, y, shape, smooth, thresholds, vote_scale, seed_radius,
+            counts, runs, fore, votes, seeds, heats, warmth, warm_x, n_warm,
+        )  # fmt: skip
+        if y == height + seed_radius[0]:
             break
         if counts[0] + width > len(runs):
             runs = _longer(runs)
         if counts[1] + width > len(fore):
             fore, votes = _more(fore), _wider(votes)
-            heats, peaks = _more(heats), _longer(peaks)
-    return runs[: counts[0]], fore[: counts[1]], votes, peaks[: counts[2]], heats[: counts[2]]
+        if counts[2] + width > len(seeds):
+            seeds, heats = _longer(seeds), _more(heats)
+    return runs[: counts[0]], fore[: counts[1]], votes, seeds[: counts[2]], heats[: counts[2]]
 
 
 @part
@@ -85,30 +81,47 @@ def _rows(
     flat: Floats,
     place: Longs,
     y: int,
+    shape: tuple[int, int],
     smooth: bool,
     thresholds: Floats,
     vote_scale: Floats,
+    seed_radius: Ints,
     counts: Longs,
     runs: Ints,
     fore: Floats,
     votes: Ints,
+    seeds: Ints,
     heats: Floats,
-    peaks: Ints,
-    labels: Ints,
+    warmth: Floats,
+    warm_x: Ints,
+    n_warm: Longs,
 ) -> int:
-    """Look at row after row from y on while there is room, and say which comes next."""
-    height, width = labels.shape
+    """Look at row after row from y on while there is room, and say which comes next.
+
+    The seeds of a row are looked for when as many rows below it are known as the window of a seed has; at the end these
+    are rows beyond the frame.
+    """
+    height, width = shape
     line, seen = np.empty(width + 2, dtype=np.float32), np.empty(width, dtype=np.float32)
     heat, to_y, to_x = np.empty(width, np.float32), np.empty(width, np.int32), np.empty(width, np.int32)
     flags = np.zeros(-(-width // LANES) * LANES, dtype=np.uint8)
     lanes = flags.view(np.uint64)
-    least, warm = thresholds[0], thresholds[1]
-    n_runs, n_px, n_peaks = np.uint64(counts[0]), np.uint64(counts[1]), np.uint64(counts[2])
-    while y < height and n_runs + width <= len(runs) and n_px + width <= len(fore):
-        _mean(flat, place[0] + y * place[2], place[2], y, 0, width, height, smooth, line, seen)
-        for x in range(width):
-            flags[x] = np.uint8(1) if seen[x] > least else np.uint8(0)
-        stop, said = 0, 0  # columns before `said` have their heat and votes
+    least, warm, margin = thresholds[0], thresholds[1], int(seed_radius[1])
+    n_runs, n_px = np.uint64(counts[0]), np.uint64(counts[1])
+    while (
+        y < height + seed_radius[0]
+        and n_runs + width <= len(runs)
+        and n_px + width <= len(fore)
+        and counts[2] + width <= len(seeds)
+    ):
+        slot = y % len(warmth)
+        _cool(warmth[slot], warm_x[slot], int(n_warm[slot]), margin)
+        found = 0
+        if y < height:
+            _mean(flat, place[0] + y * place[2], place[2], y, 0, width, height, smooth, line, seen)
+            for x in range(width):
+                flags[x] = np.uint8(1) if seen[x] > least else np.uint8(0)
+        stop, said = (0 if y < height else width), 0  # columns before `said` have their heat and votes
         while True:
             start = _next(flags, lanes, stop, width, True)
             if start == width:
@@ -125,13 +138,64 @@ def _rows(
             for x in range(np.uint64(start), np.uint64(stop)):
                 fore[n_px], votes[0, n_px], votes[1, n_px] = seen[x], to_y[x], to_x[x]
                 n_px += ONE
+            for x in range(start, stop):
                 if heat[x] >= warm:
-                    peaks[n_peaks, 0], peaks[n_peaks, 1], heats[n_peaks] = y, x, heat[x]
-                    n_peaks += ONE
-                    labels[y, x] = n_peaks
+                    warm_x[slot, found] = x
+                    warmth[slot, x + margin] = heat[x]
+                    found += 1
+        n_warm[slot] = found
+        if y >= seed_radius[0]:
+            counts[2] = _seeds_of(
+                y - int(seed_radius[0]), seed_radius, warmth, warm_x, n_warm, seeds, heats, int(counts[2])
+            )
         y += 1
-    counts[0], counts[1], counts[2] = n_runs, n_px, n_peaks
+    counts[0], counts[1] = n_runs, n_px
     return y
+
+
+@part
+def _cool(warmth: Floats, warm_x: Ints, n: int, margin: int) -> None:
+    """Forget the row that had this place before."""
+    for k in range(n):
+        warmth[margin + warm_x[k]] = COLD
+
+
+@part
+def _seeds_of(
+    y: int,
+    radius: Ints,
+    warmth: Floats,
+    warm_x: Ints,
+    n_warm: Longs,
+    seeds: Ints,
+    heats: Floats,
+    n: int,
+) -> int:
+    """List the seeds of a row: warmest in their window, of equally warm ones the first; returns how many there are now."""
+    ry, rx, slot = int(radius[0]), int(radius[1]), y % len(warmth)
+    for k in range(n_warm[slot]):
+        x = int(warm_x[slot, k])
+        if _is_highest(warmth, y, x + rx, 1, 1) and _is_highest(warmth, y, x + rx, ry, rx):
+            seeds[n, 0], seeds[n, 1], heats[n] = y, x, warmth[slot, x + rx]
+            n += 1
+    return n
+
+
+@part
+def _is_highest(warmth: Floats, y: int, x: int, ry: int, rx: int) -> bool:
+    side = len(warmth)
+    own = warmth[y % side, x]
+    for row in range(y - ry, y + 1):
+        of_row = warmth[row % side]
+        for column in range(x - rx, x + rx + 1 if row < y else x):
+            if of_row[column] >= own:
+                return False
+    for row in range(y, y + ry + 1):
+        of_row = warmth[row % side]
+        for column in range(x + 1 if row == y else x - rx, x + rx + 1):
+            if of_row[column] > own:
+                return False
+    return True
 
 
 @part
@@ -193,14 +257,19 @@ def _land(
 @part
 def _next(flags: Any, lanes: Any, x: int, width: int, inside: bool) -> int:
     """First pixel from x on that is inside the foreground (or outside it)."""
-    passed = NONE_INSIDE if inside else ALL_INSIDE
-    while x < width:
-        if x % LANES == 0 and lanes[x // LANES] == passed:
-            x += LANES
-        elif (flags[x] != 0) == inside:
-            return x
-        else:
-            x += 1
+    passed = ALL_INSIDE if not inside else NONE_INSIDE
+    at, end, flag = np.uint64(x), np.uint64(width), np.uint8(0 if inside else 1)
+    while at < end:
+        if at & IN_LANE == NOTHING:
+            lane = at >> LANE_BITS
+            while lane < np.uint64(len(lanes)) and lanes[lane] == passed:
+                lane += ONE
+            at = lane << LANE_BITS
+            if at >= end:
+                break
+        if flags[at] != flag:
+            return int(at)
+        at += ONE
     return width
 
 
@@ -233,67 +302,3 @@ def _more(array: Floats) -> Floats:
     more = np.empty(2 * array.shape[0], dtype=array.dtype)
     more[: array.shape[0]] = array
     return more
-
-
-@part
-def _seeds(labels: Ints, peaks: Ints, heats: Floats, radius: Ints) -> Ints:
-    """The peaks (row, column, number of the peak): warmest in their window, of equally warm ones the first."""
-    height, width = labels.shape
-    seeds = np.empty((len(peaks), 3), dtype=np.int32)
-    n = 0
-    for k in range(len(peaks)):
-        y, x = peaks[k, 0], peaks[k, 1]
-        if _is_highest(labels, heats, k, y, x, 1, 1, height, width) and _is_highest(
-            labels, heats, k, y, x, radius[0], radius[1], height, width
-        ):
-            seeds[n, 0], seeds[n, 1], seeds[n, 2] = y, x, k
-            n += 1
-    return seeds[:n]
-
-
-@part
-def _is_highest(
-    labels: Ints, heats: Floats, k: int, y: int, x: int, ry: int, rx: int, height: int, width: int
-) -> bool:
-    for row in range(max(y - ry, 0), min(y + ry + 1, height)):
-        for column in range(max(x - rx, 0), min(x + rx + 1, width)):
-            other = labels[row, column] - 1
-            if other >= 0 and (heats[other] > heats[k] or (heats[other] == heats[k] and other < k)):
-                return False
-    return True
-
-
-@part
-def _catch(catchment: Ints, peaks: Ints, seeds: Ints, rank: Ints) -> None:
-    """Write the number from 1 of the nearest seed within the capture, of equally near ones the first.
-
-    Into the image that held the peaks: one image more would cost as much as all of this.
-    """
-    shape = catchment.shape
-    for k in range(len(peaks)):
-        catchment[peaks[k, 0], peaks[k, 1]] = 0
-    reach_y, reach_x = rank.shape[0] - 1, rank.shape[1] - 1
-    for k in range(len(seeds)):
-        y, x = seeds[k, 0], seeds[k, 1]
-        for row in range(max(y - reach_y, 0), min(y + reach_y + 1, shape[0])):
-            for column in range(max(x - reach_x, 0), min(x + reach_x + 1, shape[1])):
-                mine = rank[abs(row - y), abs(column - x)]
-                if mine < 0:
-                    continue
-                there = catchment[row, column] - 1
-                if there < 0 or mine < rank[abs(row - seeds[there, 0]), abs(column - seeds[there, 1])]:
-                    catchment[row, column] = k + 1
-
-
-@part
-def _owners(votes: Ints, n: int, catchment: Ints) -> Ints:
-    """Number from 1 of the seed that each pixel's vote reaches, 0 for none; leaves the catchment empty."""
-    owners = np.empty(n, dtype=np.int32)
-    for k in range(n):
-        y, x = votes[0, k], votes[1, k]
-        if y == NO_VOTE or x == NO_VOTE:
-            owners[k] = 0
-        else:
-            owners[k] = catchment[np.uint64(y + HALF_PX) >> SHIFT, np.uint64(x + HALF_PX) >> SHIFT]
-    catchment[:] = 0
-    return owners

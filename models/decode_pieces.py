@@ -9,20 +9,36 @@ import numpy as np
 from numpy.typing import NDArray
 
 from assay.compiled import compiled, part
+from models.decode_rules import NO_VOTE, VOTES_PER_PX
+
+SQUARE_BITS = 3
+SQUARE = 1 << SQUARE_BITS  # side in pixels; of a square are listed the seeds that its votes may reach
+HALF_PX, VOTE_BITS = VOTES_PER_PX // 2, VOTES_PER_PX.bit_length() - 1
+KNOWN_ACROSS = (
+    64  # landing places that are remembered lie in squares of this side, so that a cell's do not collide
+)
+KNOWN = KNOWN_ACROSS * KNOWN_ACROSS
+KNOWN_MASK = np.uint64(KNOWN - 1)
+ONE = np.uint64(1)
 
 Ints = NDArray[np.int32]
 Longs = NDArray[np.int64]
 
 
 @compiled
-def touching_owners(runs: Ints, owners: Ints, votes: Ints, n_seeds: int) -> Any:
-    """Cut the runs where the owner changes, and tell what lies along the borders of two owners.
+def touching_owners(
+    runs: Ints, votes: Ints, n_px: int, seeds: Ints, capture_rank: Ints, shape: tuple[int, int]
+) -> Any:
+    """Give each pixel to the seed that its vote reaches, cut the runs where that changes, and tell what lies along borders.
 
     Returns:
         Pieces, of which `keep_cells` makes cells; (pairs, 2) owners with a common border, the smaller first;
         (pairs, 4) sums over it: how far votes jump in y and in x, pixels side by side, pixels one above the
         other; and (owners + 1,) pixels of each owner.
     """
+    n_seeds = len(seeds)
+    first, listed, across = _within_reach(seeds, capture_rank, shape)
+    owners = _owners(votes, n_px, seeds, first, listed, across, capture_rank, shape[1])
     pieces = _cut(runs, owners)
     size = np.zeros(n_seeds + 1, dtype=np.int64)
     first = np.full(n_seeds + 1, -1, dtype=np.int64)  # of the pairs of an owner
@@ -66,7 +82,7 @@ def touching_owners(runs: Ints, owners: Ints, votes: Ints, n_seeds: int) -> Any:
 def keep_cells(
     pieces: Ints, joined: Ints, seeds: Ints, least_px: int, owned: Ints, labels: Ints
 ) -> NDArray[np.int32]:
-    """Paint the largest piece of each owner that is kept; label of each owner, 0 where its cell is not kept.
+    """Paint the largest piece of each owner that is kept, on nothing else; label of each owner, 0 where its cell is not kept.
 
     Takes the owner off all other pieces, and gives the rest the owner that `joined` has for theirs.
     """
@@ -74,11 +90,90 @@ def keep_cells(
         pieces[p, 4] = joined[pieces[p, 4]]
     _connect(pieces)
     number = _kept(pieces, seeds, least_px, owned)
-    for p in range(len(pieces)):
-        y, cell = pieces[p, 0], number[pieces[p, 4]]
-        for x in range(pieces[p, 1], pieces[p, 2]):
-            labels[y, x] = cell
+    p = 0
+    for y in range(len(labels)):
+        row = labels[y]
+        row[:] = 0
+        while p < len(pieces) and pieces[p, 0] == y:
+            cell = number[pieces[p, 4]]
+            if cell:
+                for x in range(pieces[p, 1], pieces[p, 2]):
+                    row[x] = cell
+            p += 1
     return number
+
+
+@part
+def _within_reach(seeds: Ints, rank: Ints, shape: tuple[int, int]) -> Any:
+    """The seeds that capture votes in each square of the frame, and how many squares lie side by side.
+
+    Returns:
+        (squares + 1,) where each square's seeds begin in the list; the list of seeds, ascending in every square; squares
+        in a row of them.
+    """
+    reach_y, reach_x = rank.shape[0] - 1, rank.shape[1] - 1
+    across = (shape[1] - 1) // SQUARE + 1
+    first = np.zeros(((shape[0] - 1) // SQUARE + 1) * across + 1, dtype=np.int64)
+    listed = np.empty(0, dtype=np.int32)
+    for filling in range(2):
+        for k in range(len(seeds)):
+            y, x = int(seeds[k, 0]), int(seeds[k, 1])
+            for i in range(max(y - reach_y, 0) // SQUARE, min(y + reach_y, shape[0] - 1) // SQUARE + 1):
+                dy = max(i * SQUARE - y, y - i * SQUARE - SQUARE + 1, 0)
+                for j in range(max(x - reach_x, 0) // SQUARE, min(x + reach_x, shape[1] - 1) // SQUARE + 1):
+                    if rank[dy, max(j * SQUARE - x, x - j * SQUARE - SQUARE + 1, 0)] < 0:
+                        continue
+                    square = i * across + j
+                    if filling:
+                        listed[first[square]] = k
+                    first[square] += 1
+        if not filling:  # numbers to places
+            total = 0
+            for square in range(len(first)):
+                total, first[square] = total + first[square], total
+            listed = np.empty(total, dtype=np.int32)
+        else:  # filling has moved each begin to the next one's
+            for square in range(len(first) - 1, 0, -1):
+                first[square] = first[square - 1]
+            first[0] = 0
+    return first, listed, across
+
+
+@part
+def _owner(y: int, x: int, seeds: Ints, first: Longs, listed: Ints, across: int, rank: Ints) -> int:
+    """Number from 1 of the nearest seed within the capture of a pixel, of equally near ones the first; 0 for none."""
+    square = (y >> SQUARE_BITS) * across + (x >> SQUARE_BITS)
+    owner, least = 0, np.int32(0)
+    for i in range(first[square], first[square + 1]):
+        k = int(listed[i])
+        dy, dx = abs(y - seeds[k, 0]), abs(x - seeds[k, 1])
+        if dy < rank.shape[0] and dx < rank.shape[1]:
+            mine = rank[dy, dx]
+            if mine >= 0 and (owner == 0 or mine < least):
+                owner, least = k + 1, mine
+    return owner
+
+
+@part
+def _owners(
+    votes: Ints, n: int, seeds: Ints, first: Longs, listed: Ints, across: int, rank: Ints, width: int
+) -> Ints:
+    """Number from 1 of the seed that each pixel's vote reaches, 0 for none."""
+    owners = np.empty(n, dtype=np.int32)
+    known = np.full((KNOWN, 2), -1, dtype=np.int64)  # places that votes landed on, and their owners
+    for k in range(n):
+        to_y, to_x = int(votes[0, k]), int(votes[1, k])
+        if to_y == NO_VOTE or to_x == NO_VOTE:
+            owners[k] = 0
+            continue
+        y, x = (to_y + HALF_PX) >> VOTE_BITS, (to_x + HALF_PX) >> VOTE_BITS
+        place = y * width + x
+        slot = np.uint64(y * KNOWN_ACROSS + x) & KNOWN_MASK
+        if known[slot, 0] != place:
+            known[slot, 0] = place
+            known[slot, 1] = _owner(y, x, seeds, first, listed, across, rank)
+        owners[k] = known[slot, 1]
+    return owners
 
 
 @part
@@ -87,20 +182,27 @@ def _cut(runs: Ints, owners: Ints) -> Ints:
     pieces = np.empty((len(runs) + 256, 6), dtype=np.int32)
     n = 0
     for r in range(len(runs)):
-        y, start, stop, first = runs[r, 0], runs[r, 1], runs[r, 2], runs[r, 3]
-        x = start
-        while x < stop:
-            owner = owners[first + x - start]
-            end = x + 1
-            while end < stop and owners[first + end - start] == owner:
-                end += 1
-            if n == len(pieces):
-                pieces = _longer(pieces)
-            pieces[n, 0], pieces[n, 1], pieces[n, 2] = y, x, end
-            pieces[n, 3], pieces[n, 4], pieces[n, 5] = first + x - start, owner, n
-            n += 1
-            x = end
+        if n + runs[r, 2] - runs[r, 1] > len(pieces):
+            pieces = _longer(pieces)
+        n = _cut_run(runs[r], owners, pieces, n)
     return pieces[:n]
+
+
+@part
+def _cut_run(run: Ints, owners: Ints, pieces: Ints, n: int) -> int:
+    """Add the pieces of one run; returns how many there are now."""
+    x, number = run[1], np.uint64(run[3])
+    end = number + np.uint64(run[2] - run[1])
+    while number < end:
+        owner, begin = owners[number], number
+        number += ONE
+        while number < end and owners[number] == owner:
+            number += ONE
+        pieces[n, 0], pieces[n, 1], pieces[n, 2] = run[0], x, x + np.int32(number - begin)
+        pieces[n, 3], pieces[n, 4], pieces[n, 5] = begin, owner, n
+        x += np.int32(number - begin)
+        n += 1
+    return n
 
 
 @part

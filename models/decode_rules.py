@@ -5,6 +5,7 @@ Knows neither maps nor cells.
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,7 @@ CHANCE_UNIT = 1 << 20  # probabilities are summed as whole numbers of this, so t
 STEPS_PER_LOGIT = 128
 VOTES_PER_PX = 16  # votes land on sixteenths of a pixel
 LARGEST_VOTE = 1 << 24  # in these; a vote that points further is no vote
+NO_VOTE = np.int32(-(2**31))
 LARGEST_LOGIT = 16
 SURE = 0.8
 
@@ -39,6 +41,7 @@ def logit(probability: float) -> np.float32:
     return np.float32(math.log(probability / (1 - probability)))
 
 
+@lru_cache(maxsize=1)
 def chances() -> NDArray[np.int32]:
     """Probability, in `CHANCE_UNIT`, of each logit from -`LARGEST_LOGIT` to `LARGEST_LOGIT`."""
     half = LARGEST_LOGIT * STEPS_PER_LOGIT
@@ -46,6 +49,7 @@ def chances() -> NDArray[np.int32]:
     return np.rint(CHANCE_UNIT / (1 + np.exp(-logits))).astype(np.int32)
 
 
+@lru_cache(maxsize=16)
 def capture_ranks(pixel_um: tuple[float, float], capture_um: float) -> NDArray[np.int32]:
     """Rank of the steps (|dy|, |dx|) by their length in um, -1 where they are longer than `capture_um`."""
     reach = [int(capture_um / size + 1e-9) for size in pixel_um]

@@ -33,22 +33,23 @@ def sum_cells(
     for k in range(len(number)):
         n_cells = max(n_cells, number[k])
     sums = np.zeros((n_cells, 6), dtype=np.int64)
+    own_chance = _chances_of(fore, chance)
     for k in range(len(pieces)):
         y, start, stop, first, owner = pieces[k, 0], pieces[k, 1], pieces[k, 2], pieces[k, 3], pieces[k, 4]
         cell = number[owner] - 1
         if cell < 0:
             continue
         seed_y, seed_x = VOTES_PER_PX * seeds[owner - 1, 0], VOTES_PER_PX * seeds[owner - 1, 1]
-        of_other = other_place[0] + y * other_place[2]
+        of_other = np.uint64(other_place[0] + y * other_place[2] + start)
         own, others, unsure, miss_y, miss_x = 0, 0, 0, np.int64(0), np.int64(0)
-        for i in range(stop - start):
-            own_chance = chance[_step(fore[first + i], len(chance))]
-            own += own_chance
-            unsure += own_chance < sure
-            others += chance[_step(other_flat[of_other + (start + i) * other_place[3]], len(chance))]
-            dy, dx = np.int64(votes[0, first + i]) - seed_y, np.int64(votes[1, first + i]) - seed_x
+        for i in range(np.uint64(first), np.uint64(first + stop - start)):
+            own += own_chance[i]
+            unsure += own_chance[i] < sure
+            dy, dx = np.int64(votes[0, i]) - seed_y, np.int64(votes[1, i]) - seed_x
             miss_y += dy * dy
             miss_x += dx * dx
+        for i in range(of_other, of_other + np.uint64(stop - start)):
+            others += chance[_step(other_flat[i], len(chance))]
         sums[cell, 0] += stop - start
         sums[cell, 1] += own
         sums[cell, 2] += others
@@ -60,15 +61,23 @@ def sum_cells(
         cell = number[k + 1] - 1
         if cell >= 0:
             kept[cell, 0], kept[cell, 1] = seeds[k, 0], seeds[k, 1]
-            heat[cell] = chance[_step(heats[seeds[k, 2]], len(chance))]
+            heat[cell] = chance[_step(heats[k], len(chance))]
     return kept, heat, sums
 
 
 @part
-def _step(logit: np.float32, n: int) -> int:
-    """Place of a logit in the table of probabilities."""
-    half = (n - 1) // 2
+def _chances_of(logits: Floats, chance: Ints) -> Ints:
+    """Probability of each logit, from the table."""
+    found = np.empty(len(logits), dtype=np.int32)
+    for k in range(len(logits)):
+        found[k] = chance[_step(logits[k], len(chance))]
+    return found
+
+
+@part
+def _step(logit: np.float32, n: int) -> Any:
+    """Place of a logit in the table of probabilities; the first of what is no number."""
+    half = np.float32((n - 1) // 2)
     step = logit * LOGIT_STEPS
-    if not step > -np.float32(half):  # also what is no number
-        return 0
-    return int(np.rint(min(step, np.float32(half)))) + half
+    step = step if step > -half else -half
+    return np.uint64(np.int32(np.rint(min(step, half))) + np.int32((n - 1) // 2))

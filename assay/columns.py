@@ -5,35 +5,14 @@ be unknown are float64 with NaN in memory, whatever their type on disk; text tha
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from assay.column_types import Column as Column
+from assay.column_types import Table as Table
 from assay.errors import TableError
-
-Table = dict[str, NDArray[Any]]
-Kind = Literal["text", "int", "float", "bool"]
-
-_DTYPES: dict[Kind, Any] = {"text": object, "int": np.int64, "float": np.float64, "bool": np.bool_}
-
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """One column: its name carries the unit."""
-
-    name: str
-    kind: Kind
-    meaning: str
-    nullable: bool = False
-    later: bool = False  # tables written before it was declared lack it: there it is unknown
-
-    @property
-    def dtype(self) -> Any:
-        """Type of the numpy array in memory."""
-        return np.float64 if self.kind == "int" and self.nullable else _DTYPES[self.kind]
-
 
 _WELL = Column("well", "text", 'well, as "B03"')
 _FIELD = Column("field", "int", "field of view within the well")
@@ -188,8 +167,12 @@ TABLES: dict[str, tuple[Column, ...]] = {
         Column("status", "text", '"ok", "failed" or "excluded"'),
         Column("reason", "text", "why it failed or was excluded", True),
         Column("n_frames", "int", "frames of the film"),
-        Column("n_masked_frames", "int", "frames that hold no usable image"),
+        Column("n_masked_frames", "int", "frames in which effectors or targets cannot be seen"),
         Column("masked_frames", "text", "which ones, as 3,7-9"),
+        Column(
+            "n_invalid_planes", "int", "frames of single channels without a usable image", True, later=True
+        ),
+        Column("invalid_planes", "text", "what is wrong with which, by channel", True, later=True),
         Column("focus", "float", "median sharpness, comparable within a plate only", True),
         Column("drift_um", "float", "largest stage displacement from frame 0", True),
         Column("saturated_percent", "float", "pixels at the sensor's limit, highest channel", True),
@@ -205,6 +188,14 @@ TABLES: dict[str, tuple[Column, ...]] = {
         ),
         Column("effector_spacing_um", "float", "median distance of an effector to the nearest other", True),
         Column("warning", "text", "what a person should look at", True),
+    ),
+    "invalid_planes": (
+        _WELL,
+        _FIELD,
+        Column("frame", "int", "frame, from 0"),
+        Column("channel", "text", "channel whose image of this frame is not usable"),
+        Column("fault", "text", "what is wrong, a key of assay.invalid_planes.FAULTS"),
+        Column("reason", "text", "the same in words"),
     ),
     "wells": (
         _WELL,

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from assay.invalid_planes import InvalidPlane, planes_in_words
 from assay.quality import (
     FrameQuality,
     brightness_change_percent,
@@ -52,15 +53,26 @@ def field_row(
     masked: Mapping[int, str],
     facts: FieldFacts,
     channel_names: Sequence[str],
+    planes: Sequence[InvalidPlane] = (),
 ) -> dict[str, Any]:
     """One row of the `fields` table for a field that was measured.
 
     A field none of whose frames is usable is "excluded": it has no numbers, and is never a zero.
+
+    Args:
+        field: Which one.
+        quality: The light of its frames.
+        n_frames: Length of the film.
+        masked: Frames in which effectors or targets cannot be seen, with the reason.
+        facts: What later steps know.
+        channel_names: Of the film.
+        planes: Planes without a usable image; their light speaks neither of focus nor of lamps.
     """
-    change, channel = brightness_change_percent(quality, masked=masked, channels=facts.steady_channels)
-    good = np.array([frame not in masked for frame in quality.frame.tolist()], dtype=bool)
-    warnings = _warnings(quality, masked, facts, change, channel, channel_labels(quality, channel_names))
-    usable = bool(good.any()) and len(masked) < n_frames
+    doubtful = {**masked, **{plane.frame: plane.reason for plane in planes}}
+    change, channel = brightness_change_percent(quality, masked=doubtful, channels=facts.steady_channels)
+    good = np.array([frame not in doubtful for frame in quality.frame.tolist()], dtype=bool)
+    warnings = _warnings(quality, doubtful, facts, change, channel, channel_labels(quality, channel_names))
+    usable = bool(len(quality)) and len(masked) < n_frames
     return {
         "well": field.well,
         "field": field.field,
@@ -69,6 +81,8 @@ def field_row(
         "n_frames": n_frames,
         "n_masked_frames": len(masked),
         "masked_frames": frame_ranges(masked),
+        "n_invalid_planes": len(planes),
+        "invalid_planes": planes_in_words(planes, channel_labels(quality, channel_names)),
         "focus": finite_median(quality.focus[good]),
         "drift_um": facts.drift_um,
         "saturated_percent": 100.0 * _largest([finite_median(share) for share in quality.saturated[good].T]),
@@ -91,6 +105,8 @@ def failed_field_row(field: FieldId, *, reason: str, n_frames: int = 0) -> dict[
         "n_frames": n_frames,
         "n_masked_frames": 0,
         "masked_frames": "",
+        "n_invalid_planes": 0,
+        "invalid_planes": "",
         "focus": unknown,
         "drift_um": unknown,
         "saturated_percent": unknown,

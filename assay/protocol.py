@@ -81,7 +81,7 @@ class ModelSettings:
 class InputSettings:
     """What to do with imperfect input."""
 
-    missing_chunks: str = "fail"  # fail | mask: a plane with a chunk that was never written
+    missing_chunks: str = "mask"  # mask | fail: what a plane does of which a part is gone from the disk
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

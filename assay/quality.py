@@ -1,9 +1,9 @@
-"""Which frames hold a usable image, and what a person should look at before believing a field.
+"""The light of single frames: level, noise, focus, saturation, and what does not change that should.
 
-Knows the light of single frames (level, noise, focus, saturation), the film's own medians, and a few numbers
-about its cells. Judges a film against itself: no absolute brightness is right or wrong.
+Knows pixels of one frame, and where its cells are. Which frames hold no usable image is `invalid_planes.py`'s.
 """
 
+import zlib
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, fields
 from itertools import pairwise
@@ -15,22 +15,17 @@ from numpy.typing import NDArray
 from assay.errors import ShapeError
 from assay.labels import FrameLabels
 
-DARK_SHARE = 0.1
-"""A channel is dark in a frame whose contrast is below this share of the film's median ..."""
-DARK_DROP = 3.0
-"""... and this many times below that of the last frame that was not dark (so slow loss is biology)."""
-FOCUS_SHARE = 0.55
-"""A channel is out of focus in a frame whose focus is below this share of the film's median, and whose
-contrast is not above it (blur takes contrast away; a cell that rounds up adds some)."""
-OVEREXPOSED_SHARE = 0.05
-"""A frame is overexposed if more of a channel is at the sensor's limit, and ten times more than is usual."""
 JUMP = 3.0
 """Light that changes this many times from one usable frame to the next comes from the lamp, not the cells."""
 MIN_FRAMES_TO_JUDGE = 3
-"""Shorter films have no median to be judged by; only broken frames are masked in them."""
+"""Shorter films have no median to be judged by; only broken planes are invalid in them."""
+
+STRUCTURE_PX = 8
+"""Side of the blocks whose steps are the contrast, in pixels."""
 
 _STEP = 4  # pixels between samples for medians: one in sixteen is plenty
-_FINE, _COARSE = 4, 8  # block sizes, in pixels, of the two scales whose ratio is the focus
+_FINE = 4  # side of the blocks whose bends are the focus
+_TILE = 32  # pixels; a whole tile of one value was never recorded
 _SENSOR_LIMITS = (255, 1023, 4095, 16383, 65535)
 
 
@@ -52,6 +47,8 @@ class FrameQuality:
     signal: NDArray[np.float64]  # bright part of the cells (95 % point) above background
     constant: NDArray[np.bool_]  # every pixel has the same value: nothing was recorded
     invalid: NDArray[np.float64]  # share of pixels that are NaN or infinite
+    blank: NDArray[np.float64]  # share of tiles that hold nothing but the image's lowest value
+    fingerprint: NDArray[np.float64]  # of the pixels: equal only where every pixel is equal
 
     def __len__(self) -> int:
         return len(self.frame)
@@ -98,47 +95,6 @@ def concatenate(qualities: Iterable[FrameQuality]) -> FrameQuality:
     return FrameQuality(**columns)
 
 
-def mask_frames(
-    quality: FrameQuality,
-    *,
-    missing_frames: Collection[int] = (),
-    channel_names: Sequence[str] = (),
-    steady_channels: Collection[int] = (),
-) -> dict[int, str]:
-    """Name the frames that hold no usable image, each with the reason.
-
-    No cell may be born, die or be lost because of a masked frame. Masked are frames that were never
-    recorded, hold invalid or constant pixels, are dark (shutter, lamp), overexposed or grossly out of focus
-    compared with the film itself. Bleaching, growth and the death of every cell are slow and mask nothing.
-
-    Args:
-        quality: All measured frames of one field.
-        missing_frames: Frames that were never recorded.
-        channel_names: For the reasons.
-        steady_channels: Channels whose cells are there from the beginning, so all but the death dye: focus is
-            judged by them, and if one of them alone goes dark and comes back, its frames are masked. Without,
-            all channels are asked, and a frame is dark only if all of them are.
-
-    Returns:
-        frame -> reason, in order of frame.
-    """
-    names = channel_labels(quality, channel_names)
-    reasons = {int(frame): "was never recorded" for frame in missing_frames}
-    usable = np.ones(len(quality), dtype=bool)
-    rest = _resting_levels(quality, steady_channels)
-    for row, frame in enumerate(quality.frame.tolist()):
-        broken = _broken(quality, row, names, rest)
-        if broken is not None:
-            reasons.setdefault(frame, broken)
-        usable[row] = frame not in reasons
-    if usable.sum() >= MIN_FRAMES_TO_JUDGE:
-        judged = sorted(steady_channels) or range(len(names))
-        blurred, dark = _out_of_focus(quality, usable, judged), _dark(quality, usable, names, steady_channels)
-        for row, reason in {**blurred, **_overexposed(quality, usable, names), **dark}.items():
-            reasons.setdefault(int(quality.frame[row]), reason)
-    return dict(sorted(reasons.items()))
-
-
 def lamp_jumps(
     quality: FrameQuality,
     *,
@@ -158,7 +114,7 @@ def lamp_jumps(
             # level and contrast must both jump: a single dividing or dying cell moves only one of them
             old, new = quality.mean[before, channel], quality.mean[now, channel]
             sharp_old, sharp_new = quality.contrast[before, channel], quality.contrast[now, channel]
-            if min(old, new, sharp_old, sharp_new) <= 3 * quality.noise[before, channel] / _COARSE:
+            if min(old, new, sharp_old, sharp_new) <= 3 * quality.noise[before, channel] / STRUCTURE_PX:
                 continue
             ratio = float(sharp_new / sharp_old)
             if max(ratio, 1 / ratio) >= JUMP and (new > old) == (ratio > 1):
@@ -249,7 +205,18 @@ def _measure_channel(channel: NDArray[Any], cells: NDArray[np.bool_] | None) -> 
         "signal": signal,
         "constant": bool(low == high) or invalid == 1.0,
         "invalid": invalid,
+        "blank": _blank(pixels, low),
+        "fingerprint": float(zlib.crc32(np.ascontiguousarray(pixels).data)),
     }
+
+
+def _blank(pixels: NDArray[Any], low: Any) -> float:
+    """Share of tiles in which every pixel has the image's lowest value; small images have no tiles."""
+    rows, columns = (length // _TILE for length in pixels.shape)
+    if min(rows, columns) == 0:
+        return 0.0
+    tiles = pixels[: rows * _TILE, : columns * _TILE].reshape(rows, _TILE, columns, _TILE)
+    return float((tiles.max(axis=(1, 3)) == low).mean())
 
 
 def _noise(pixels: NDArray[Any]) -> float:
@@ -271,12 +238,12 @@ def _noise(pixels: NDArray[Any]) -> float:
 def _structure(pixels: NDArray[Any], noise: float) -> tuple[float, float]:
     """Contrast between blocks of 8 pixels, and how much of it bends within blocks of 4 (edges, not slopes)."""
     fine = _block_means(pixels, _FINE)
-    coarse = _block_means(fine, _COARSE // _FINE)
+    coarse = _block_means(fine, STRUCTURE_PX // _FINE)
     if min(coarse.shape) < 3:
         return float("nan"), float("nan")
     variance = 0.0 if np.isnan(noise) else noise**2
     fine_power = _bend_power(fine) - 6 * variance / _FINE**2  # 6 = 1 + 4 + 1, the weights of a bend squared
-    coarse_power = _step_power(coarse) - 2 * variance / _COARSE**2
+    coarse_power = _step_power(coarse) - 2 * variance / STRUCTURE_PX**2
     contrast = float(np.sqrt(max(coarse_power, 0.0)))
     # an image whose structure drowns in noise has no focus: neither good nor bad
     if coarse_power <= variance / 4 or coarse_power <= 0.0:
@@ -314,87 +281,3 @@ def _saturated(pixels: NDArray[Any], high: Any) -> float:
     if not np.issubdtype(pixels.dtype, np.integer):
         return float("nan")
     return float(np.count_nonzero(pixels == high)) / pixels.size if int(high) in _SENSOR_LIMITS else 0.0
-
-
-def _resting_levels(quality: FrameQuality, steady: Collection[int]) -> NDArray[np.float64]:
-    """(C,) level at which a death dye may lie flat, clipped before any cell has died; infinite for other channels."""
-    levels = np.full(quality.mean.shape[1], np.inf)
-    for channel in set(range(len(levels))) - set(steady) if steady else ():
-        if not (flat := quality.constant[:, channel]).all():
-            levels[channel] = finite_median(quality.background[~flat, channel])
-    return levels
-
-
-def _broken(quality: FrameQuality, row: int, names: Sequence[str], rest: NDArray[np.float64]) -> str | None:
-    for channel, name in enumerate(names):
-        if quality.invalid[row, channel] > 0.0:
-            return f"{name} holds {100 * quality.invalid[row, channel]:.3g} % pixels that are not numbers"
-        if quality.constant[row, channel] and not quality.mean[row, channel] >= rest[channel]:
-            black = quality.mean[row, channel] == 0.0
-            return f"{name} is {'black' if black else 'one flat value'}: nothing was recorded"
-    return None
-
-
-def _dark(
-    quality: FrameQuality, usable: NDArray[np.bool_], names: Sequence[str], steady: Collection[int]
-) -> dict[int, str]:
-    """Frames dark in all channels, or in a steady channel that is bright before and after."""
-    n = len(names)
-    medians = [finite_median(quality.contrast[usable, channel]) for channel in range(n)]
-    floor = [finite_median(quality.noise[usable, channel]) / _COARSE for channel in range(n)]
-    judged = [channel for channel in range(n) if medians[channel] > floor[channel]]  # the rest cannot go dark
-    dark = {channel: _dark_rows(quality.contrast[:, channel], usable, medians[channel]) for channel in judged}
-    rows = np.flatnonzero(usable).tolist()
-    bright = {channel: [row for row in rows if row not in dark[channel]] for channel in judged}
-    found: dict[int, str] = {}
-    for row in rows:
-        everywhere = bool(judged) and all(row in dark[channel] for channel in judged)
-        for channel in judged:
-            comes_back = row in dark[channel] and bright[channel][0] < row < bright[channel][-1]
-            if everywhere or (channel in steady and comes_back):
-                share = 100 * quality.contrast[row, channel] / medians[channel]
-                found.setdefault(row, f"{names[channel]} is dark: {share:.0f} % of the film's contrast")
-    return found
-
-
-def _dark_rows(contrast: NDArray[np.float64], usable: NDArray[np.bool_], median: float) -> set[int]:
-    """Rows far below the film's contrast that got there at once: slow loss is biology."""
-    found: set[int] = set()
-    last_bright = median
-    for row in np.flatnonzero(usable).tolist():
-        if contrast[row] < DARK_SHARE * median and contrast[row] * DARK_DROP < last_bright:
-            found.add(row)
-        else:
-            last_bright = contrast[row]
-    return found
-
-
-def _overexposed(quality: FrameQuality, usable: NDArray[np.bool_], names: Sequence[str]) -> dict[int, str]:
-    found: dict[int, str] = {}
-    for channel, name in enumerate(names):
-        usual = finite_median(quality.saturated[usable, channel])
-        for row in np.flatnonzero(usable).tolist():
-            share = quality.saturated[row, channel]
-            if share > max(OVEREXPOSED_SHARE, 10 * usual):
-                found.setdefault(row, f"{name} is overexposed: {100 * share:.0f} % of pixels at the limit")
-    return found
-
-
-def _out_of_focus(
-    quality: FrameQuality, usable: NDArray[np.bool_], channels: Sequence[int]
-) -> dict[int, str]:
-    """Frames blurred in at least half of the channels that can be judged."""
-    focus = {channel: finite_median(quality.focus[usable, channel]) for channel in channels}
-    contrast = {channel: finite_median(quality.contrast[usable, channel]) for channel in channels}
-    found: dict[int, str] = {}
-    for row in np.flatnonzero(usable).tolist():
-        shares = [
-            quality.focus[row, channel] / focus[channel]
-            if quality.contrast[row, channel] < contrast[channel]
-            else 1.0
-            for channel in channels
-            if focus[channel] > 0 and np.isfinite(quality.focus[row, channel])
-        ]
-        if shares and sum(share < FOCUS_SHARE for share in shares) * 2 >= len(shares):
-            found[row] = f"out of focus: {100 * min(shares):.0f} % of the film's sharpness"
-    return found

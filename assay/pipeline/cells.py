@@ -21,21 +21,28 @@ from assay.pipeline.event_tables import cells_table, contact_rows, death_rows, s
 from assay.pipeline.outlines import track_given
 from assay.pipeline.pixels import field_unit_of, frame_labels_path, unit_of
 from assay.pipeline.plan import FieldPlan
+from assay.pipeline.unseen_frames import (
+    background_levels,
+    facts_of,
+    invalid_frames,
+    judge_planes,
+    read_field_quality,
+    read_unseen,
+    runs_with_images,
+    see,
+    seen_cells,
+)
 from assay.pipeline.work_files import (
     measures_file,
     read_facts,
     read_measures,
     read_pairs,
-    read_quality,
-    take_channels,
-    take_measures,
     work_file,
     write_facts,
 )
-from assay.quality import FrameQuality, mask_frames
-from assay.quality import concatenate as concatenate_quality
 from assay.touching import concatenate_pairs
 from assay.tracks import Track, Tracks, estimate_drift, link
+from assay.unseen import Unseen
 
 _LARGEST_LOOKUP = 1 << 22  # labels up to here are looked up in a table of their own size
 _OTHER: dict[CellRole, CellRole] = {"effector": "target", "target": "effector"}
@@ -50,21 +57,18 @@ def link_field(plan: FieldPlan) -> None:
         return
     results.ledger.forget("link", unit)
     started = time.perf_counter()
-    used = plan.used_channels()  # what no role uses may be black, or out of focus
-    masked = mask_frames(
-        take_channels(read_field_quality(plan), used),
-        missing_frames=plan.missing_frames,
-        channel_names=[plan.channel_names[channel] for channel in used],
-        steady_channels=[used.index(channel) for channel in plan.steady_channels()],
-    )
-    measures = {role: read_field_measures(plan, role, masked) for role in CELL_ROLES}
+    planes = judge_planes(plan)
+    unseen = see(plan, planes)
+    measures = {role: _all_measures(plan, role, unseen) for role in CELL_ROLES}
+    nobody = set(unseen.roles["effector"]) & set(unseen.roles["target"])
     n_frames = plan.shape[0]
     drift = estimate_drift(
-        list(measures.values()), n_frames=n_frames, masked_frames=masked, calibration=plan.calibration
+        list(measures.values()), n_frames=n_frames, masked_frames=nobody, calibration=plan.calibration
     )
-    outputs = [write_facts(work_file(plan.results, "link", plan.field), _link_facts(masked, drift))]
+    facts = {**facts_of(plan, planes, unseen), "drift_um": _largest_um(drift)}
+    outputs = [write_facts(work_file(plan.results, "link", plan.field), facts)]
     for role in CELL_ROLES:
-        tracks = _link_role(plan, measures[role], masked, drift)
+        tracks = _link_role(plan, measures[role], unseen.roles[role], drift)
         outputs += _write_tracks(plan, measures[role], tracks)
     results.ledger.commit("link", unit, plan.link_key(), outputs, seconds=time.perf_counter() - started)
 
@@ -100,11 +104,11 @@ def find_events(plan: FieldPlan) -> None:
         return
     results.ledger.forget("events", unit)
     started = time.perf_counter()
-    masked = masked_frames(plan)
-    measures = {role: read_field_measures(plan, role, masked) for role in CELL_ROLES}
+    unseen = read_unseen(plan.results, plan.field)
+    measures = {role: read_field_measures(plan, role) for role in CELL_ROLES}
     tracks = {role: read_tracks(plan, role) for role in CELL_ROLES}
-    deaths, dead_from_start = _deaths(plan, measures, tracks, masked)
-    contacts, engaged = _contacts(plan, measures, tracks, masked)
+    deaths, dead_from_start = _deaths(plan, measures, tracks, unseen)
+    contacts, engaged = _contacts(plan, measures, tracks, unseen.frames)
     cells = [
         cells_table(plan, measures[role], tracks[role], deaths, dead_from_start[role]) for role in CELL_ROLES
     ]
@@ -127,23 +131,16 @@ def find_events(plan: FieldPlan) -> None:
     results.ledger.commit("events", unit, plan.events_key(), outputs, seconds=time.perf_counter() - started)
 
 
-def read_field_quality(plan: FieldPlan) -> FrameQuality:
-    """The light of all frames that hold an image."""
-    files = [work_file(plan.results, "quality", plan.field, first) for first, _ in _runs_with_images(plan)]
-    return concatenate_quality([read_quality(file, len(plan.channel_names)) for file in files])
-
-
-def read_field_measures(plan: FieldPlan, role: CellRole, masked: Collection[int]) -> CellMeasures:
-    """The measures of one role over the film, without those of masked frames."""
-    files = [measures_file(plan.results, role, plan.field, first) for first, _ in _runs_with_images(plan)]
-    measures = concatenate_measures([read_measures(file, role) for file in files])
-    return take_measures(measures, ~np.isin(measures.frame, sorted(masked))) if masked else measures
+def read_field_measures(plan: FieldPlan, role: CellRole) -> CellMeasures:
+    """The measures of one role over the frames that show it; known once the field is linked."""
+    unseen = read_unseen(plan.results, plan.field)
+    invalid = invalid_frames(plan.results, plan.field, plan.channel_names)
+    return seen_cells(_all_measures(plan, role, unseen), unseen, invalid)
 
 
 def masked_frames(plan: FieldPlan) -> dict[int, str]:
-    """Frames without a usable image, with the reason; known once the field is linked."""
-    facts = read_facts(work_file(plan.results, "link", plan.field))
-    return {int(frame): reason for frame, reason in facts["masked_frames"].items()}
+    """Frames in which effectors or targets cannot be seen, with the reason; known once the field is linked."""
+    return read_unseen(plan.results, plan.field).frames
 
 
 def drift_um(plan: FieldPlan) -> float:
@@ -218,12 +215,16 @@ def _relabelled(image: NDArray[np.uint32], label: NDArray[Any], track_id: NDArra
     return np.where(known[at] == image, ids[at], np.uint32(0))
 
 
-def _link_facts(masked: Mapping[int, str], drift: NDArray[np.float64]) -> dict[str, Any]:
+def _largest_um(drift: NDArray[np.float64]) -> float:
     away = np.hypot(*drift.T)
-    return {
-        "masked_frames": {str(frame): reason for frame, reason in masked.items()},
-        "drift_um": float(np.nanmax(away)) if len(away) else 0.0,
-    }
+    return float(np.nanmax(away)) if len(away) else 0.0
+
+
+def _all_measures(plan: FieldPlan, role: CellRole, unseen: Unseen) -> CellMeasures:
+    """As they were measured, without the frames that do not show the role."""
+    files = [measures_file(plan.results, role, plan.field, first) for first, _ in runs_with_images(plan)]
+    measures = concatenate_measures([read_measures(file, role) for file in files])
+    return seen_cells(measures, unseen, {})
 
 
 def _write_tracks(plan: FieldPlan, measures: CellMeasures, tracks: Tracks) -> list[Any]:
@@ -250,20 +251,23 @@ def _track_rows_file(plan: FieldPlan, role: CellRole) -> Any:
     return work_file(plan.results, f"track_rows_{role}", plan.field)
 
 
-def _runs_with_images(plan: FieldPlan) -> list[tuple[int, int]]:
-    return [(a, b) for a, b in plan.runs() if not set(range(a, b)) <= plan.missing_frames]
-
-
 def _deaths(
     plan: FieldPlan,
     measures: Mapping[CellRole, CellMeasures],
     tracks: Mapping[CellRole, Tracks],
-    masked: Collection[int],
+    unseen: Unseen,
 ) -> tuple[list[Death], dict[CellRole, frozenset[int]]]:
     """Deaths of both roles, numbered through the field, and who was dead when first seen."""
     if plan.shape[0] < 2:
         return [], {role: frozenset() for role in CELL_ROLES}
-    background = _background(plan)
+    background = background_levels(
+        read_field_quality(plan),
+        plan.channel_names,
+        n_frames=plan.shape[0],
+        unseen=unseen,
+        invalid=invalid_frames(plan.results, plan.field, plan.channel_names),
+        death_channels=plan.names_of("death"),
+    )
     surveys = {
         role: survey_deaths(
             tracks[role],
@@ -272,7 +276,7 @@ def _deaths(
             marker_channels=plan.names_of(*_MARKER_ROLES[role]),
             background=background,
             n_frames=plan.shape[0],
-            masked_frames=masked,
+            masked_frames=unseen.roles[role],
             calibration=plan.calibration,
             min_probability=plan.protocol.death.min_probability,
             others=measures[_OTHER[role]],
@@ -282,15 +286,6 @@ def _deaths(
     found = [*surveys["target"].deaths, *surveys["effector"].deaths]
     numbered = [replace(death, death_id=number) for number, death in enumerate(found, start=1)]
     return numbered, {role: survey.dead_from_start for role, survey in surveys.items()}
-
-
-def _background(plan: FieldPlan) -> dict[str, NDArray[np.float64]]:
-    """(T,) level of each channel where there are no cells; NaN in frames without an image."""
-    quality = read_field_quality(plan)
-    levels = {name: np.full(plan.shape[0], np.nan) for name in plan.channel_names}
-    for channel, name in enumerate(plan.channel_names):
-        levels[name][quality.frame] = quality.background[:, channel]
-    return levels
 
 
 def _contacts(

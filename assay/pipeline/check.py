@@ -6,13 +6,14 @@ from pathlib import Path
 
 from assay.brightness import frames_to_sample
 from assay.errors import AssayError
+from assay.invalid_planes import mask_frames
 from assay.io.given_labels import LabelRequest
 from assay.io.ome_zarr import Plate, open_plate
 from assay.pipeline.label_contrast import LabelDoubts, doubts_about_labels
 from assay.pipeline.plan import RunPlan
 from assay.pipeline.planning import RunOptions, plan_run, require_workable_frames
 from assay.protocol import Protocol
-from assay.quality import concatenate, mask_frames, measure_frame
+from assay.quality import concatenate, measure_frame
 from assay.report.findings import death_note
 from assay.segmentation_quality import unseen_texts
 from assay.stack import FieldId

@@ -11,8 +11,9 @@ from assay.deaths import Death
 from assay.hits import link_doubts
 from assay.labels import CellRole
 from assay.lag_model import FieldEvents
-from assay.pipeline.cells import masked_frames, read_event_table, read_field_measures, read_tracks
+from assay.pipeline.cells import read_event_table, read_field_measures, read_tracks
 from assay.pipeline.plan import FieldPlan, RunPlan
+from assay.pipeline.unseen_frames import read_unseen
 from assay.pipeline.work_files import read_facts, work_file
 from assay.survival import FieldOutcome
 from assay.tracks import Track
@@ -57,13 +58,14 @@ def _doubts(field: FieldPlan) -> dict[int, tuple[NDArray[np.int64], NDArray[np.f
     tracks = read_tracks(field, "effector")
     if tracks.link_confidence is None:
         return {}
-    measures = read_field_measures(field, "effector", masked_frames(field))
+    measures = read_field_measures(field, "effector")
     return link_doubts(tracks.track_id, measures.frame.astype(np.int64), tracks.link_confidence)
 
 
 def outcome_of(field: FieldPlan, events: FieldEvents, uncredited: Mapping[int, float]) -> FieldOutcome:
     """The same with the shares that nobody gets and what else a summary needs."""
-    usable = sorted(set(range(field.shape[0])) - set(masked_frames(field)))
+    unseen = read_unseen(field.results, field.field)
+    usable = sorted(set(range(field.shape[0])) - set(unseen.death))
     dead = _dead_from_start(field)
     return FieldOutcome(
         events=events,

@@ -14,32 +14,32 @@ from assay.errors import ResultsError
 from assay.io.tables import read_arrays
 from assay.labels import CELL_ROLES, CellMeasures, CellRole, Pairs
 from assay.measures import concatenate as concatenate_measures
-from assay.pipeline.work_files import (
-    read_facts,
-    read_measures,
-    read_pairs,
-    read_quality,
-    take_measures,
-    work_file,
-)
+from assay.pipeline.unseen_frames import background_levels, invalid_frames, read_unseen, seen_cells
+from assay.pipeline.work_files import read_facts, read_measures, read_pairs, read_quality, work_file
 from assay.quality import concatenate as concatenate_quality
 from assay.stack import FieldId
 from assay.touching import concatenate_pairs
 from assay.tracks import Track, Tracks
+from assay.unseen import Unseen
 from assay.vanishing import sightings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FieldFilm:
-    """What the run kept of one field beside its result tables; masked frames are left out of the measures."""
+    """What the run kept of one field beside its result tables; measures are of the frames that show their role."""
 
     field: FieldId
     n_frames: int
-    masked: frozenset[int]
+    unseen: Unseen
     measures: Mapping[CellRole, CellMeasures]
     tracks: Mapping[CellRole, Tracks]
     pairs: Pairs
     background: Mapping[str, NDArray[np.float64]]  # channel -> (T,) level without cells, NaN where unknown
+
+    @property
+    def masked(self) -> frozenset[int]:
+        """Frames in which effectors or targets cannot be seen."""
+        return frozenset(self.unseen.frames)
 
 
 def read_field_film(results: Path, place: FieldId, *, n_frames: int) -> FieldFilm:
@@ -49,20 +49,29 @@ def read_field_film(results: Path, place: FieldId, *, n_frames: int) -> FieldFil
         ResultsError: RESULTS/work/ lacks a part.
     """
     try:
-        facts = read_facts(work_file(results, "link", place))
+        facts, unseen = read_facts(work_file(results, "link", place)), read_unseen(results, place)
     except (OSError, ValueError) as error:
         raise _missing(results, place) from error
-    masked = frozenset(int(frame) for frame in facts["masked_frames"])
-    measures = {role: _measures(results, place, role, masked) for role in CELL_ROLES}
-    names = tuple(measures["target"].means)
+    raw = {role: _measures(results, place, role) for role in CELL_ROLES}
+    names = tuple(raw["target"].means)
+    invalid = invalid_frames(results, place, names)
     return FieldFilm(
         field=place,
         n_frames=n_frames,
-        masked=masked,
-        measures=measures,
+        unseen=unseen,
+        measures={role: seen_cells(raw[role], unseen, invalid) for role in CELL_ROLES},
         tracks={role: read_linked(results, place, role) for role in CELL_ROLES},
         pairs=concatenate_pairs([read_pairs(file) for file in _parts(results, "pairs", place)]),
-        background=_background(results, place, names, n_frames),
+        background=background_levels(
+            concatenate_quality(
+                [read_quality(file, len(names)) for file in _parts(results, "quality", place)]
+            ),
+            names,
+            n_frames=n_frames,
+            unseen=unseen,
+            invalid=invalid,
+            death_channels=facts.get("death_channels", ()),
+        ),
     )
 
 
@@ -101,21 +110,10 @@ def later_pieces(tracks: Tracks, measures: CellMeasures) -> dict[int, tuple[int,
     return found
 
 
-def _measures(results: Path, place: FieldId, role: CellRole, masked: frozenset[int]) -> CellMeasures:
-    parts = [read_measures(file, role) for file in _parts(results, f"measures_{role}", place)]
-    measures = concatenate_measures(parts)
-    return take_measures(measures, ~np.isin(measures.frame, sorted(masked))) if masked else measures
-
-
-def _background(
-    results: Path, place: FieldId, names: tuple[str, ...], n_frames: int
-) -> dict[str, NDArray[np.float64]]:
-    parts = [read_quality(file, len(names)) for file in _parts(results, "quality", place)]
-    quality = concatenate_quality(parts)
-    levels = {name: np.full(n_frames, np.nan) for name in names}
-    for channel, name in enumerate(names):
-        levels[name][quality.frame] = quality.background[:, channel]
-    return levels
+def _measures(results: Path, place: FieldId, role: CellRole) -> CellMeasures:
+    return concatenate_measures(
+        [read_measures(file, role) for file in _parts(results, f"measures_{role}", place)]
+    )
 
 
 def _parts(results: Path, kind: str, place: FieldId) -> list[Path]:

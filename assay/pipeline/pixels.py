@@ -5,18 +5,19 @@ touching pairs, which are therefore a unit of their own and can be found again f
 """
 
 import time
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from assay.brightness import Brightness, frames_to_sample, measure_brightness, role_slots
-from assay.io.ome_zarr import LabelPlate, MissingChunks, Plate, open_plate
+from assay.brightness import Brightness, frames_to_sample, measure_brightness
+from assay.io.ome_zarr import LabelPlate, Plate, open_plate
 from assay.io.results import Results
 from assay.labels import CELL_ROLES, CellMeasures, CellRole, FrameLabels, Pairs, Segmenter
 from assay.measures import concatenate as concatenate_measures
@@ -24,11 +25,13 @@ from assay.measures import measure
 from assay.pipeline.outlines import Outlines
 from assay.pipeline.plan import FieldPlan
 from assay.pipeline.read_ahead import read_ahead
+from assay.pipeline.reading import FrameBatch, Lost, bring_frames, read_frames
 from assay.pipeline.work_files import (
     measures_file,
     read_brightness,
     work_file,
     write_brightness,
+    write_lost,
     write_measures,
     write_pairs,
     write_quality,
@@ -56,8 +59,7 @@ def field_unit_of(plan: FieldPlan) -> str:
 
 def open_stack(plan: FieldPlan) -> Stack:
     """The field's raw images, opened once per process."""
-    policy: MissingChunks = "mask" if plan.protocol.input.missing_chunks == "mask" else "fail"
-    return _plate(plan.plate).stack(plan.field, calibration=plan.calibration, missing_chunks=policy)
+    return _plate(plan.plate).stack(plan.field, calibration=plan.calibration)
 
 
 def scale_field(plan: FieldPlan) -> None:
@@ -67,7 +69,9 @@ def scale_field(plan: FieldPlan) -> None:
     results.ledger.forget("brightness", field_unit_of(plan))
     stack = open_stack(plan)
     chosen = frames_to_sample(plan.shape[0], plan.missing_frames)
-    brightness = measure_brightness(stack.read([frame])[0] for frame in chosen)
+    brightness = measure_brightness(
+        read_frames(stack, [frame], mask=plan.masks_lost_planes())[0][0] for frame in chosen
+    )
     path = write_brightness(work_file(plan.results, "brightness", plan.field), brightness)
     results.ledger.commit(
         "brightness",
@@ -116,20 +120,22 @@ def _segment(
     store = LabelPlate.open(frame_labels_path(plan.results))
     preview = _Preview(plan, store, first, end)
     found: list[_Frame] = []
+    lost: Lost = {}
     batches = _batches(plan, first, end, batch_frames)
     with closing(_brought(plan, stack, brightness, batches)) as brought:
         for batch in brought:
             clock.lap("read")
             preview.add(batch.frames, batch.images)
-            seen = outlines.find(batch.frames, batch.slots, batch.present)
+            lost |= batch.lost
+            seen = _find(outlines, batch)
             clock.lap("network")
             for frame, image, cells in zip(batch.frames, batch.images, seen, strict=True):
-                kept = _nothing(cells) if _is_blank(image, plan.steady_channels()) else cells
-                labels["effector"][frame - first] = kept.effectors
-                labels["target"][frame - first] = kept.targets
-                found.append(_measure_all(plan, frame, image, kept))
+                labels["effector"][frame - first] = cells.effectors
+                labels["target"][frame - first] = cells.targets
+                found.append(_measure_all(plan, frame, image, cells))
             clock.lap("measure")
     outputs = outlines.finish(first)
+    outputs += [write_lost(work_file(plan.results, "lost", plan.field, first), lost)]
     outputs += [*preview.write(), *_write_run(plan, store, first, labels, found)]
     clock.lap("write")
     results.ledger.commit("pixels", unit, plan.pixels_key(), outputs, seconds=clock.total(), facts=clock.laps)
@@ -147,28 +153,26 @@ def _batches(plan: FieldPlan, first: int, end: int, batch_frames: int | None) ->
     return [frames for frames in batches if frames]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Pixels:
-    """Some frames, raw and on the model's scale."""
-
-    frames: list[int]
-    images: NDArray[Any]  # (N, C, Y, X)
-    slots: NDArray[np.float32]  # (N, R, Y, X)
-    present: tuple[bool, ...]
-
-
 def _brought(
     plan: FieldPlan, stack: Stack, brightness: Brightness, batches: Sequence[list[int]]
-) -> Generator[_Pixels, None, None]:
+) -> Generator[FrameBatch, None, None]:
     """Read batch after batch, one ahead of the model where memory allows."""
 
-    def bring(frames: list[int]) -> _Pixels:
-        images = stack.read(frames)
-        slots, present = role_slots(images, brightness, plan.roles)
-        return _Pixels(frames=frames, images=images, slots=slots, present=present)
+    def bring(frames: list[int]) -> FrameBatch:
+        mask = plan.masks_lost_planes()
+        return bring_frames(stack, frames, brightness=brightness, roles=plan.roles, mask=mask)
 
     largest = max(map(len, batches), default=0) * plan.shape[2] * plan.shape[3]
     yield from read_ahead(bring, batches) if largest <= _READ_AHEAD_PIXELS else map(bring, batches)
+
+
+def _find(outlines: Outlines, batch: FrameBatch) -> list[FrameLabels]:
+    """The cells of a batch; none of a role that a frame does not show."""
+    seen: list[FrameLabels] = []
+    for present, places in groupby(range(len(batch.frames)), key=batch.present.__getitem__):
+        here = list(places)
+        seen += outlines.find([batch.frames[n] for n in here], batch.slots[here], present)
+    return [_without(cells, hidden) for cells, hidden in zip(seen, batch.hidden, strict=True)]
 
 
 def _pair_again(plan: FieldPlan, results: Results, first: int, end: int) -> None:
@@ -269,19 +273,14 @@ def _pairs_of(found: list[_Frame]) -> Pairs:
     return concatenate_pairs([frame.pairs for frame in found])
 
 
-def _is_blank(image: NDArray[Any], channels: Sequence[int]) -> bool:
-    """Whether one of the channels holds one flat value: nothing was recorded."""
-    return any(bool(image[channel].min() == image[channel].max()) for channel in channels)
-
-
-def _nothing(labels: FrameLabels) -> FrameLabels:
+def _without(labels: FrameLabels, hidden: Collection[CellRole]) -> FrameLabels:
+    """The same without the cells of these roles."""
     no_scores = np.zeros(0, dtype=np.float32)
-    return FrameLabels(
-        effectors=np.zeros_like(labels.effectors),
-        targets=np.zeros_like(labels.targets),
-        effector_scores=no_scores,
-        target_scores=no_scores,
-    )
+    if "effector" in hidden:
+        labels = replace(labels, effectors=np.zeros_like(labels.effectors), effector_scores=no_scores)
+    if "target" in hidden:
+        labels = replace(labels, targets=np.zeros_like(labels.targets), target_scores=no_scores)
+    return labels
 
 
 @lru_cache(maxsize=1)

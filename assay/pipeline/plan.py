@@ -17,13 +17,13 @@ from assay.units import Calibration
 # Raise a step's number when its code gives other results: exactly what depends on it is done again.
 _REVISIONS = {
     "brightness": 2,
-    "pixels": 1,
+    "pixels": 2,
     "pairs": 1,
-    "link": 4,
+    "link": 5,
     "labels": 1,
-    "events": 5,
+    "events": 6,
     "credit": 2,
-    "summary": 7,
+    "summary": 8,
     "label images": 1,
     "labels plate": 1,
 }
@@ -71,6 +71,10 @@ class FieldPlan:
         """Names of the channels that show these roles."""
         return tuple(self.channel_names[channel] for role in roles for channel in self.roles.get(role, ()))
 
+    def masks_lost_planes(self) -> bool:
+        """Whether the field goes on without a plane that is gone for good."""
+        return self.protocol.input.missing_chunks == "mask"
+
     # What each step depends on, as a hash. A changed threshold never reaches the steps on pixels.
 
     def brightness_key(self) -> str:
@@ -96,12 +100,16 @@ class FieldPlan:
         return _hash("pairs", self.pixels_key(), contact.enter_um, contact.leave_um)
 
     def link_key(self) -> str:
-        """Labels, frame interval and how cells are followed, or the divisions of those that were tracked already."""
+        """Labels, frame interval and how cells are followed, or the divisions of those that were tracked already.
+
+        And whether planes may be lost: where they may not, a field that lacks one fails.
+        """
         given = {
             role: sorted(labels.parents.items()) for role, labels in self.given.items() if labels.tracked
         }
         parts = (self.pixels_key(), self.calibration.frame_min, asdict(self.protocol.tracking))
-        return _hash("link", *parts, *([given] if given else []))
+        strict = [] if self.masks_lost_planes() else ["fail"]
+        return _hash("link", *parts, *([given] if given else []), *strict)
 
     def labels_key(self) -> str:
         """Tracks."""

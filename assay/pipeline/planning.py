@@ -6,7 +6,7 @@ from pathlib import Path
 
 from assay.errors import AssayError, ImageError, ResultsError
 from assay.io.given_labels import LabelRequest, labels_of
-from assay.io.ome_zarr import MissingChunks, Plate, open_plate
+from assay.io.ome_zarr import Plate, open_plate
 from assay.pipeline.given import open_given, record_of
 from assay.pipeline.label_images import label_shard_frames
 from assay.pipeline.plan import FieldPlan, RunPlan
@@ -87,8 +87,7 @@ def plan_run(
 
 
 def _plan_field(plate: Plate, place: FieldId, results: Path, protocol: AssayProtocol) -> FieldPlan:
-    policy: MissingChunks = "mask" if protocol.input.missing_chunks == "mask" else "fail"
-    stack = plate.stack(place, calibration=protocol.calibration, missing_chunks=policy)
+    stack = plate.stack(place, calibration=protocol.calibration)
     require_workable_frames(stack.shape, place)
     missing = stack.missing_frames
     if len(missing) == stack.shape[0]:

@@ -18,10 +18,8 @@ from assay.lag_model import FieldEvents, LagModel
 from assay.pipeline.cells import (
     drift_um,
     event_file,
-    masked_frames,
     read_event_table,
     read_field_measures,
-    read_field_quality,
     read_tracks,
 )
 from assay.pipeline.credit_tables import contacts_table, credit_facts, effectors_table, write_credit_facts
@@ -29,6 +27,7 @@ from assay.pipeline.credited import write_credited
 from assay.pipeline.events_of import events_of, outcome_of
 from assay.pipeline.outlines import read_doubts
 from assay.pipeline.plan import FieldPlan, RunPlan
+from assay.pipeline.unseen_frames import read_field_quality, read_invalid_planes, read_unseen
 from assay.pipeline.work_files import read_brightness, work_file
 from assay.protocol import Protocol
 from assay.segmentation_quality import segmentation_warnings
@@ -71,6 +70,9 @@ def write_result_tables(plan: RunPlan, results: Results, failed: Mapping[FieldId
             [_kill_row(of, kill) for of, (kills, _) in zip(events, credits, strict=True) for kill in kills],
         ),
         "fields": table_of_rows("fields", rows),
+        "invalid_planes": table_of_rows(
+            "invalid_planes", [row for field in fields for row in _plane_rows(field)]
+        ),
         "wells": table_of_rows("wells", wells),
         "conditions": table_of_rows("conditions", compare_conditions(wells, untold=untold(model))),
         "contact_times": _contact_times_table(plan, counted),
@@ -190,17 +192,17 @@ def _unknown_well(
 
 
 def _field_row(field: FieldPlan, longest_min: float) -> dict[str, Any]:
-    masked = masked_frames(field)
-    effectors, targets = (read_field_measures(field, role, masked) for role in CELL_ROLES)
-    n_usable = field.shape[0] - len(masked)
+    unseen = read_unseen(field.results, field.field)
+    effectors, targets = (read_field_measures(field, role) for role in CELL_ROLES)
+    n_seen = {role: field.shape[0] - len(unseen.roles[role]) for role in CELL_ROLES}
     step_um, spacing_um = step_and_spacing_um(effectors, read_tracks(field, "effector"))
     height, width = field.shape[2:]
     image_um2 = height * width * field.calibration.pixel_area_um2
     facts = FieldFacts(
         has_effector_channel="effector" in field.roles,
         steady_channels=field.steady_channels(),
-        n_targets=len(targets) / n_usable if n_usable else np.nan,
-        n_effectors=len(effectors) / n_usable if n_usable else np.nan,
+        n_targets=len(targets) / n_seen["target"] if n_seen["target"] else np.nan,
+        n_effectors=len(effectors) / n_seen["effector"] if n_seen["effector"] else np.nan,
         target_area_um2=_median_area(targets),
         effector_area_um2=_median_area(effectors),
         cell_covered_percent=100 * _largest_covered_um2(effectors, targets, field.shape[0]) / image_um2,
@@ -212,16 +214,32 @@ def _field_row(field: FieldPlan, longest_min: float) -> dict[str, Any]:
         length_min=_length_min(field),
         longest_min=longest_min,
         death_brighter_percent=_death_brighter_percent(field, targets),
-        segmentation=tuple(segmentation_warnings(read_doubts(field), masked=masked)),
+        segmentation=tuple(segmentation_warnings(read_doubts(field), masked=unseen.frames)),
     )
     return field_row(
         field.field,
         read_field_quality(field),
         n_frames=field.shape[0],
-        masked=masked,
+        masked=unseen.frames,
+        planes=read_invalid_planes(field),
         facts=facts,
         channel_names=field.channel_names,
     )
+
+
+def _plane_rows(field: FieldPlan) -> list[dict[str, Any]]:
+    """The planes of one field that hold no usable image."""
+    return [
+        {
+            "well": field.field.well,
+            "field": field.field.field,
+            "frame": plane.frame,
+            "channel": field.channel_names[plane.channel],
+            "fault": plane.fault,
+            "reason": plane.reason,
+        }
+        for plane in read_invalid_planes(field)
+    ]
 
 
 def _death_brighter_percent(field: FieldPlan, targets: CellMeasures) -> float:

@@ -65,7 +65,7 @@ def correct_labels(
     )
     for frame in sorted({int(edit.values["frame"]) for edit in edits}):
         mine = [edit for edit in edits if int(edit.values["frame"]) == frame]
-        if frame in film.masked or frame >= film.n_frames:
+        if frame in film.masked | set(film.unseen.death) or frame >= film.n_frames:
             problems.append(
                 f"labels of frame {frame}: the frame has no usable image, so nothing is measured."
             )

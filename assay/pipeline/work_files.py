@@ -4,7 +4,7 @@ May change from version to version; only the tables of CONTRACT are for others.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -15,11 +15,13 @@ from assay.brightness import Brightness
 from assay.columns import Table
 from assay.io.durable import write_whole
 from assay.io.tables import read_arrays, write_arrays
+from assay.io.witness import require_as_written
 from assay.labels import CELL_ROLES, CellMeasures, CellRole, Pairs
 from assay.quality import FrameQuality
 from assay.stack import FieldId
 
 _PLAIN = [entry.name for entry in fields(CellMeasures) if entry.name not in ("role", "means", "own_means")]
+_LATER = ("blank", "fingerprint")
 _MEAN, _OWN = "mean:", "own:"
 
 
@@ -86,8 +88,22 @@ def write_quality(path: Path, quality: FrameQuality) -> Path:
 def read_quality(path: Path, n_channels: int) -> FrameQuality:
     """Read it back, exactly."""
     table = read_arrays(path)
+    later = {name: np.zeros(len(table["frame"])) for name in _LATER if name not in table}
+    table = {**table, **later}  # a run of an earlier version did not measure these
     columns = {name: table[name].reshape(-1, n_channels) for name in _quality_columns()}
     return FrameQuality(frame=table["frame"].reshape(-1, n_channels)[:, 0], **columns)
+
+
+def write_lost(path: Path, lost: Mapping[tuple[int, int], str]) -> Path:
+    """Keep which planes of some frames could not be read, and why."""
+    return write_facts(path, {f"{frame} {channel}": reason for (frame, channel), reason in lost.items()})
+
+
+def read_lost(path: Path) -> dict[tuple[int, int], str]:
+    """Read it back; a run of an earlier version kept none."""
+    facts = read_facts(path) if path.with_suffix(".json").is_file() else {}
+    places = {tuple(map(int, place.split())): reason for place, reason in facts.items()}
+    return {(frame, channel): reason for (frame, channel), reason in sorted(places.items())}
 
 
 def write_facts(path: Path, facts: dict[str, Any]) -> Path:
@@ -97,7 +113,14 @@ def write_facts(path: Path, facts: dict[str, Any]) -> Path:
 
 
 def read_facts(path: Path) -> dict[str, Any]:
-    """Read them back."""
+    """Read them back.
+
+    Raises:
+        DamageError: They are not as they were written.
+        OSError: They are not there.
+    """
+    if path.with_suffix(".json").is_file():
+        require_as_written(path.with_suffix(".json"))
     facts: dict[str, Any] = json.loads(path.with_suffix(".json").read_text())
     return facts
 

@@ -5,13 +5,13 @@ from scipy.ndimage import gaussian_filter
 from assay.columns import table_of_rows
 from assay.errors import ShapeError
 from assay.field_quality import FieldFacts, failed_field_row, field_row
+from assay.invalid_planes import mask_frames
 from assay.labels import FrameLabels
 from assay.quality import (
     brightness_change_percent,
     concatenate,
     frame_ranges,
     lamp_jumps,
-    mask_frames,
     measure_frame,
 )
 from assay.stack import FieldId

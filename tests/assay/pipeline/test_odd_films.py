@@ -131,12 +131,25 @@ def test_a_death_dye_clipped_to_nothing_until_cells_die_hides_no_death(tmp_path:
     assert abs(frames[0] - 12) <= 1
 
 
-def test_a_death_dye_whose_lamp_failed_is_masked(tmp_path: Path):
+def test_a_death_dye_whose_lamp_failed_is_not_read_and_cells_are_followed_all_the_same(tmp_path: Path):
     images = film(20)
     images[5:8, 2] = 0  # the sensor's own level is 200
     plate = write_small_plate(tmp_path / "small.zarr", {"B02": images})
     run(plate, tmp_path / "results")
-    assert read_table(tmp_path / "results" / "tables", "fields")["masked_frames"].tolist() == ["5-7"]
+    fields = read_table(tmp_path / "results" / "tables", "fields")
+    assert fields["masked_frames"].tolist() == [""]
+    assert fields["n_invalid_planes"].tolist() == [3]
+    assert fields["invalid_planes"].tolist() == ["PI: black or flat 5-7"]
+    planes = read_table(tmp_path / "results" / "tables", "invalid_planes")
+    assert planes["frame"].tolist() == [5, 6, 7]
+    assert planes["channel"].tolist() == ["PI"] * 3
+    assert planes["fault"].tolist() == ["flat"] * 3
+    assert planes["reason"].tolist() == ["PI is black: nothing was recorded"] * 3
+    cells = read_table(tmp_path / "results" / "tables", "cells")
+    dark = np.isin(cells["frame"], (5, 6, 7))
+    assert np.isnan(cells["mean_PI"][dark]).all()  # unknown, and not 0
+    assert np.isfinite(cells["mean_PI"][~dark]).all()
+    assert (cells["role"][dark] == "target").sum() == 3 * 4  # they are seen by their own dye
 
 
 @pytest.mark.parametrize(

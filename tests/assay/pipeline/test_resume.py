@@ -155,17 +155,19 @@ def test_frames_that_lack_a_chunk_can_be_left_out_without_doing_the_other_fields
     shards = sorted(file for file in (plate / "B" / "02" / "0" / "0" / "c").rglob("*") if file.is_file())
     shards[-1].unlink()  # frames 16 to 19 of the last channel
     out = tmp_path / "results"
-    outcome, _ = run(plate, out)
+    strict = parse_protocol(PROTOCOL + '[input]\nmissing_chunks = "fail"\n')
+    outcome, _ = run(plate, out, protocol=strict)
     assert list(outcome.failed) == [FieldId("B02", 0)]
     assert status_lines(out)[1]
-    masking = parse_protocol(PROTOCOL + '[input]\nmissing_chunks = "mask"\n')
-    outcome, progress = run(plate, out, protocol=masking)
+    outcome, progress = run(plate, out)
     assert not outcome.failed
     assert progress.steps["segmentation"] == (4, 2)  # of B02 only
     assert read_table(out / "tables", "fields")["masked_frames"].tolist() == ["16-19", ""]
     lines, some_failed = status_lines(out)
     assert not some_failed
     assert lines[-1] == "2 of 2 fields done"
+    outcome, _ = run(plate, out, protocol=strict)
+    assert list(outcome.failed) == [FieldId("B02", 0)]
 
 
 def test_what_was_done_under_another_protocol_is_not_said_to_be_done(

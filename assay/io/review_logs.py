@@ -8,12 +8,10 @@ Where RESULTS may not be written, the log lies in the user's own data folder, an
     sitting = Sitting(events, log, reader="ana", earlier=read_logs(results))
 """
 
-import hashlib
 import json
 import os
 import re
 import secrets
-import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -29,6 +27,7 @@ from assay.io.field_cells import FieldCells
 from assay.io.ledger import file_sha256
 from assay.io.results import Results
 from assay.io.review_parsing import FORMAT, SUFFIX, log_bytes, parsed_log
+from assay.io.review_sidecars import PLACE, sidecar_folder, sidecars_left_behind
 from assay.review.chain import MAX_LINE_BYTES, START, chained_line, read_chain
 from assay.review.decisions import Decision, decision_of
 from assay.review.rebinding import CellsOf, rebind
@@ -53,8 +52,8 @@ class StoredLog:
 class ReviewLog:
     """The log of one sitting, open for appending. The file is made with the first decision."""
 
-    def __init__(self, path: Path, header: Mapping[str, Any], *, is_sidecar: bool) -> None:
-        self.path, self.is_sidecar = path, is_sidecar
+    def __init__(self, path: Path, header: Mapping[str, Any], *, sidecar_of: Path | None) -> None:
+        self.path, self.is_sidecar, self._sidecar_of = path, sidecar_of is not None, sidecar_of
         self._header, self._handle, self._prev, self._size = header, -1, START, 0
         self._number, self._is_closed = 0, False
 
@@ -98,6 +97,9 @@ class ReviewLog:
     def _begin(self) -> None:
         with disk_refusals("the review log", self.path):
             self.path.parent.mkdir(parents=True, exist_ok=True)
+            if self._sidecar_of is not None:
+                place = self._sidecar_of.resolve().as_posix()
+                (self.path.parent / PLACE).write_text(place, encoding="utf-8")
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | getattr(os, "O_BINARY", 0)
             self._handle = os.open(self.path, flags, 0o644)
         try:
@@ -178,7 +180,8 @@ def open_log(
         "blinding": dict(blinding) if blinding else None,
         "seen": _seen(own),
     }
-    return ReviewLog(own / f"{sitting}{SUFFIX}", header, is_sidecar=is_sidecar)
+    sidecar_of = results.path if is_sidecar else None
+    return ReviewLog(own / f"{sitting}{SUFFIX}", header, sidecar_of=sidecar_of)
 
 
 def stored_logs(results: Results) -> list[StoredLog]:
@@ -187,8 +190,7 @@ def stored_logs(results: Results) -> list[StoredLog]:
     Raises:
         ResultsError: A log is not as it was written; says which line of which file.
     """
-    logs = [read_log(path) for folder in log_folders(results) for path in log_files(folder)]
-    return sorted(logs, key=lambda log: (log.path.name, str(log.path)))
+    return [read_log(path) for path in log_paths(results)]
 
 
 def read_logs(results: Results) -> list[Decision]:
@@ -271,26 +273,35 @@ def log_files(folder: Path) -> list[Path]:
     return sorted(path for path in found if not path.name.startswith("."))  # those belong to the system
 
 
+def log_paths(results: Results) -> list[Path]:
+    """Every log of RESULTS once, by name: one that was copied from the sidecar into review/ is still one log.
+
+    Raises:
+        ResultsError: Two logs of one name say different things.
+    """
+    found: dict[str, Path] = {}
+    for path in (path for folder in log_folders(results) for path in log_files(folder)):
+        known = found.setdefault(path.name, path)
+        if known != path:
+            found[path.name] = _longer(known, path)
+    return [found[name] for name in sorted(found)]
+
+
 def log_folders(results: Results) -> list[Path]:
-    """Where logs of RESULTS can lie."""
-    return [results.review, sidecar_folder(results)]
+    """Where logs of RESULTS can lie; the sidecar also where RESULTS were moved since."""
+    own = sidecar_folder(results)
+    left_behind = sidecars_left_behind(results.plate_identity, own, lambda: table_digests(results))
+    return [results.review, own, *left_behind]
 
 
-def sidecar_folder(results: Results) -> Path:
-    """The folder in the user's data folder for reviews of RESULTS that may not be written."""
-    place = f"{results.plate_identity}\n{results.path.resolve().as_posix()}"
-    return user_data_folder() / "review" / hashlib.sha256(place.encode()).hexdigest()[:24]
-
-
-def user_data_folder() -> Path:
-    """Where this machine keeps what belongs to the user and to killassay."""
-    if sys.platform == "win32":
-        base = os.environ.get("LOCALAPPDATA") or str(Path.home() / "AppData" / "Local")
-    elif sys.platform == "darwin":
-        base = str(Path.home() / "Library" / "Application Support")
-    else:
-        base = os.environ.get("XDG_DATA_HOME") or str(Path.home() / ".local" / "share")
-    return Path(base) / "killassay"
+def _longer(one: Path, other: Path) -> Path:
+    """Of two copies of a log the one that goes on."""
+    first, second = log_bytes(one)[0] or b"", log_bytes(other)[0] or b""
+    if first.startswith(second):
+        return one
+    if second.startswith(first):
+        return other
+    raise _unusable(other, f": {one} has the same name and says other things")
 
 
 def table_digests(results: Results) -> dict[str, str]:

@@ -35,6 +35,7 @@ from assay.pipeline.reviewed_rows import (
     field_block,
     outcome_in,
     review_columns,
+    with_tracks_now,
 )
 from assay.review.decisions import TRACK_VERBS, Decision
 from assay.review.state import ACCEPTED, REJECTED, WITHDRAWN, ReviewState
@@ -89,6 +90,8 @@ class ReviewedPlate:
                 f"{names}: {place} does not count, so what was decided there changes nothing."
             )
         changes = {place: changes.get(place, ()) for place in sorted({*changes, *self._corrections})}
+        for place, (_, corrected) in self._corrections.items():
+            changes[place] = tuple(with_tracks_now(one, corrected.track_now) for one in changes[place])
         blocks = {place: self._block(place, mine) for place, mine in changes.items()}
         self._now = blocks
         for block in blocks.values():
@@ -99,7 +102,8 @@ class ReviewedPlate:
             )
             for name in _WITH_ROWS
         }
-        tables["deaths"] |= review_columns(tables["deaths"], self.base.tables["deaths"], state)
+        added = _events_of(blocks)
+        tables["deaths"] |= review_columns(tables["deaths"], self.base.tables["deaths"], state, added)
         tables["kills"]["chosen"] = _chosen(tables["kills"], blocks)
         tables["wells"], tables["conditions"] = self._summaries(changes, blocks, state)
         tables["contact_times"] = self._contact_times(tables["contacts"], blocks)
@@ -280,6 +284,15 @@ def _chosen(kills: Table, blocks: Mapping[FieldId, FieldBlock]) -> np.ndarray[An
         return np.zeros(length(kills), dtype=np.bool_)
     keys = zip(*(kills[name].tolist() for name in ("well", "field", "death_id")), strict=True)
     return np.array([key in chosen for key in keys], dtype=np.bool_)
+
+
+def _events_of(blocks: Mapping[FieldId, FieldBlock]) -> dict[tuple[str, int, int], str]:
+    """(well, field, death id) -> event, of deaths that decisions touch."""
+    return {
+        (place.well, place.field, number): event
+        for place, block in blocks.items()
+        for number, event in (block.credited.names or {}).items()
+    }
 
 
 def _reviewed_by_well(state: ReviewState) -> dict[str, tuple[int, int]]:

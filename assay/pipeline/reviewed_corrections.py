@@ -4,7 +4,7 @@ The field is looked at whole, as every part of it says what is usual there, but 
 taken from it: a cut through one target moves no other target's death.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -27,11 +27,14 @@ from assay.pipeline.reviewed_labels import correct_labels
 from assay.pipeline.reviewed_tracks import Corrected, correct_tracks
 from assay.protocol import Protocol
 from assay.review.decisions import Decision
+from assay.review.rebinding import NEAR_FRAMES
 from assay.stack import FieldId
 from assay.units import Calibration
 
 _OTHER: dict[CellRole, CellRole] = {"effector": "target", "target": "effector"}
 Edits = Mapping[FieldId, tuple[Decision, ...]]
+TrackNow = Callable[[CellRole, int, int], int]
+"""(role, the run's track, frame) -> the track that holds the cell it showed then, or was last seen as."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +53,7 @@ class CorrectedField:
     tables: Mapping[str, Table]
     facts: FilmFacts
     lives: Lives
+    track_now: TrackNow
     problems: tuple[str, ...]
 
 
@@ -135,7 +139,13 @@ def _found_again(
     }
     lives = _lives(film)
     tables["deaths"], tables["kills"] = _credit(base, place, tables, now, lives, old)
-    return CorrectedField(tables=tables, facts=now, lives=lives, problems=problems)
+    return CorrectedField(
+        tables=tables,
+        facts=now,
+        lives=lives,
+        track_now=lambda role, track, frame: _track_now(was, film, role, track, frame),
+        problems=problems,
+    )
 
 
 def _dead(facts: FilmFacts, role: CellRole) -> tuple[int, ...]:
@@ -151,7 +161,7 @@ def _survey(film: FieldFilm, role: CellRole, protocol: Protocol, calibration: Ca
         marker_channels=channels.get(role, ()),
         background=film.background,
         n_frames=film.n_frames,
-        masked_frames=film.masked,
+        masked_frames=film.unseen.roles[role],
         calibration=calibration,
         min_probability=protocol.death.min_probability,
         others=film.measures[_OTHER[role]],
@@ -167,8 +177,8 @@ def _deaths(
 ) -> tuple[list[Death], set[int]]:
     """All deaths of the field, and the numbers of those that nothing touched.
 
-    A death keeps its number where the cell that died is still of the same track; else what was decided on it would
-    be taken for another cell's death.
+    A death keeps its number with the cell that died, whatever its track is called now: what was decided on it was
+    decided on that cell. Under another track it must be about as late as it was, else it is another death.
     """
     from assay.pipeline.events_of import deaths_in
 
@@ -179,12 +189,13 @@ def _deaths(
     for role in CELL_ROLES:
         for death in before[role]:
             if death.track_id in touched[role]:
-                held.setdefault((role, _track_now(was, film, role, death)), []).append(death)
+                now = _track_now(was, film, role, death.track_id, death.frame)
+                held.setdefault((role, now), []).append(death)
     new = [d for role in ("target", "effector") for d in surveys[role].deaths if d.track_id in touched[role]]
     largest = int(rows["death_id"].max(initial=0))
     for death in new:
         here = sorted(held.get((death.role, death.track_id), ()), key=lambda d: abs(d.frame - death.frame))
-        if here and here[0].track_id == death.track_id:
+        if here and (here[0].track_id == death.track_id or abs(here[0].frame - death.frame) <= NEAR_FRAMES):
             number = here[0].death_id
         else:
             largest += 1
@@ -194,15 +205,15 @@ def _deaths(
     return sorted(kept, key=lambda d: (d.role != "target", d.death_id)), old
 
 
-def _track_now(was: FieldFilm, now: FieldFilm, role: CellRole, death: Death) -> int:
-    """Which track holds the cell that died, as it was last seen by then; its own where that outline is gone."""
+def _track_now(was: FieldFilm, now: FieldFilm, role: CellRole, track: int, frame: int) -> int:
+    """Which track holds the cell that the run called so, as it was last seen by then; its own where that outline is gone."""
     ids, cells, cells_now = was.tracks[role].track_id, was.measures[role], now.measures[role]
-    rows = np.flatnonzero((ids == death.track_id) & (cells.frame <= death.frame))
+    rows = np.flatnonzero((ids == track) & (cells.frame <= frame))
     if not len(rows):
-        return death.track_id
+        return track
     last = rows[np.argmax(cells.frame[rows])]
     here = np.flatnonzero((cells_now.frame == cells.frame[last]) & (cells_now.label == cells.label[last]))
-    return int(now.tracks[role].track_id[here[0]]) if len(here) else death.track_id
+    return int(now.tracks[role].track_id[here[0]]) if len(here) else track
 
 
 def _death_table(base: BasePlate, at: _Place, deaths: Sequence[Death], old: set[int]) -> Table:

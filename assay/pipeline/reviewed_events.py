@@ -35,6 +35,7 @@ class DeathChange:
     accepted: bool = False
     frame: int | None = None  # None: as the pipeline timed it
     killer: float | None = None  # effector's track id, NaN: nobody; None: as the model shares it out
+    killer_frame: int | None = None  # in which the reader saw the killer; None: not written down
     readers: str = ""
 
 
@@ -103,6 +104,8 @@ def change_field(
             if change.rejected == "already_dead":
                 dead |= {died.track_id, *lives.later_of(died.track_id)}
             continue
+        if change.death_id is not None:  # corrections may have given the cell another track
+            change = replace(change, target_track_id=deaths[change.death_id].track_id)
         change = _as_possible(change, credited, problems)
         if change.death_id is None:
             said = _why_not(change, credited.events, deaths)

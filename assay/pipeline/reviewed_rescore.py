@@ -22,7 +22,7 @@ class ChangedEvent:
     well: str
     field: int
     target_track_id: int
-    what: str  # "new", "gone", "retimed", "killer" or "probability"
+    what: str  # "new", "gone", "target", "retimed", "killer" or "probability"; "target": the cell has another name
     before: str | None
     after: str | None
 
@@ -65,6 +65,11 @@ class _Event:
         who = "nobody" if math.isnan(self.killer) else f"effector {int(self.killer)} ({self.share:.2f})"
         return f"frame {self.frame}, {who}, probability {self.probability:.2f}"
 
+    def beside(self, other: "_Event | None") -> str:
+        """The same, with the target where that of the other is another one."""
+        is_same = other is None or other.target == self.target
+        return self.said if is_same else f"target {self.target}, {self.said}"
+
 
 def _events(tables: Mapping[str, Table]) -> dict[Key, _Event]:
     rows = review_events({name: tables[name] for name in ("deaths", "kills", "contacts")})
@@ -98,8 +103,8 @@ def _changed(was: Mapping[Key, _Event], now: Mapping[Key, _Event]) -> list[Chang
                 field=key[1],
                 target_track_id=one.target,
                 what=what,
-                before=old.said if old else None,
-                after=new.said if new else None,
+                before=old.beside(new) if old else None,
+                after=new.beside(old) if new else None,
             )
         )
     return found
@@ -108,6 +113,8 @@ def _changed(was: Mapping[Key, _Event], now: Mapping[Key, _Event]) -> list[Chang
 def _what(old: _Event | None, new: _Event | None) -> str | None:
     if old is None or new is None:
         return "gone" if new is None else "new"
+    if old.target != new.target:
+        return "target"
     if old.frame != new.frame:
         return "retimed"
     other = old.killer != new.killer and not (math.isnan(old.killer) and math.isnan(new.killer))

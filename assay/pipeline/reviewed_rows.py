@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from assay.lag_model import LagModel
 from assay.pipeline.credit_tables import FOLLOWED
 from assay.pipeline.credited import FilmFacts
 from assay.pipeline.reviewed_base import BasePlate
+from assay.pipeline.reviewed_corrections import TrackNow
 from assay.pipeline.reviewed_events import NO_CONTACT, CreditedField, DeathChange
 from assay.review.state import ACCEPTED, REJECTED, ReviewState
 from assay.serial_killing import contact_outcomes, effector_records
@@ -37,11 +38,32 @@ def changes_of(state: ReviewState) -> dict[FieldId, tuple[DeathChange, ...]]:
             accepted=not rejected,
             frame=int(state.frame[row]) if added or state.retimed[row] else None,
             killer=float(state.killer[row]) if state.killer_chosen[row] else None,
+            killer_frame=_killer_frame(state, event) if state.killer_chosen[row] else None,
             readers="+".join(sorted(state.of(event).verdicts)),
         )
         place = FieldId(str(state.events["well"][row]), int(state.events["field"][row]))
         found.setdefault(place, []).append(change)
     return {place: tuple(found[place]) for place in sorted(found)}
+
+
+def with_tracks_now(change: DeathChange, track_now: TrackNow) -> DeathChange:
+    """The same after corrections of tracks: decisions name cells as the run called them when they were shown."""
+    if change.killer is not None and not math.isnan(change.killer) and change.killer_frame is not None:
+        now = track_now("effector", int(change.killer), change.killer_frame)
+        change = replace(change, killer=float(now))
+    if change.death_id is None and change.frame is not None:
+        change = replace(change, target_track_id=track_now("target", change.target_track_id, change.frame))
+    return change
+
+
+def _killer_frame(state: ReviewState, event: str) -> int:
+    """In which frame the killer that stands was seen by the reader who chose it last."""
+    row = state.row_of(event)
+    assert row is not None
+    for one in reversed(state.decisions_on(event)):
+        if one.values.get("effector_track_id") == state.killer[row]:
+            return int(one.values.get("effector_frame", state.frame[row]))
+    return int(state.frame[row])
 
 
 def _reason(state: ReviewState, event: str) -> str:
@@ -196,8 +218,17 @@ def _text(value: str | None, n: int) -> NDArray[Any]:
     return column
 
 
-def review_columns(deaths: Table, base: Table, state: ReviewState) -> dict[str, NDArray[Any]]:
-    """What readers said of each row of the reviewed deaths, and what the pipeline had there."""
+def review_columns(
+    deaths: Table, base: Table, state: ReviewState, events: Mapping[tuple[str, int, int], str]
+) -> dict[str, NDArray[Any]]:
+    """What readers said of each row of the reviewed deaths, and what the pipeline had there.
+
+    Args:
+        deaths: The reviewed ones.
+        base: The pipeline's.
+        state: What stands.
+        events: (well, field, death id) -> event, of added deaths.
+    """
     n = length(deaths)
     names = ("event", "review", "reviewed_by")
     columns: dict[str, NDArray[Any]] = {name: _text(None, n) for name in names}
@@ -209,21 +240,13 @@ def review_columns(deaths: Table, base: Table, state: ReviewState) -> dict[str, 
             zip(*(state.events[name][: state.n_pipeline_events].tolist() for name in _KEY), strict=True)
         )
     }
-    added = {
-        (
-            str(state.events["well"][row]),
-            int(state.events["field"][row]),
-            int(state.events["target_track_id"][row]),
-        ): row
-        for row in range(state.n_pipeline_events, len(state.status))
-    }
     targets = np.flatnonzero(deaths["role"] == "target")
     keys = _keys(deaths)
     for at in targets.tolist():
         before = was.get(keys[at])
         row = row_of.get(keys[at])
         if before is None:
-            row = added.get((*keys[at][:2], int(deaths["track_id"][at])))
+            row = state.row_of(events.get(keys[at], ""))
         else:
             columns["pipeline_frame"][at] = base["frame"][before]
             columns["pipeline_probability"][at] = base["probability"][before]

@@ -2,6 +2,7 @@ import errno
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,7 +16,8 @@ from assay.errors import ResultsError, StorageError
 from assay.io import review_logs
 from assay.io.results import Results
 from assay.io.review_checks import verify_logs
-from assay.io.review_logs import bound_decisions, open_log, read_log, read_logs, sidecar_folder
+from assay.io.review_logs import bound_decisions, open_log, read_log, read_logs
+from assay.io.review_sidecars import sidecar_folder
 from assay.io.tables import write_table
 from assay.review.chain import START, chained_line
 from assay.review.decisions import Decision
@@ -178,6 +180,52 @@ def test_results_that_may_not_be_written_are_reviewed_beside_them_and_it_is_said
     monkeypatch.undo()
     monkeypatch.setenv("XDG_DATA_HOME", str(results.path.parent / "data"))
     assert len(read_logs(results)) == 1
+
+
+def sidecar_of(results: Results, monkeypatch) -> Path:
+    """The log of one decision on RESULTS that could not be written then."""
+    with monkeypatch.context() as closed:
+        closed.setattr(review_logs, "_can_write", lambda folder: False)
+        one, log = sitting(results)
+        one.decide("accept", NAMES[0])
+        log.close()
+    return log.path
+
+
+def test_a_log_that_was_copied_from_the_sidecar_into_review_counts_once(results, monkeypatch):
+    log = sidecar_of(results, monkeypatch)
+    results.review.mkdir(exist_ok=True)
+    shutil.copy(log, results.review)
+    state = replay(read_logs(results), EVENTS)
+    assert (len(state.decisions), state.problems) == (1, [])
+
+
+def test_of_two_copies_of_a_log_the_longer_counts_and_two_that_differ_are_refused(results, monkeypatch):
+    log = sidecar_of(results, monkeypatch)
+    whole = log.read_bytes()
+    (results.review / log.name).write_bytes(whole[: whole.index(b"\n") + 1])  # copied before the decision
+    assert [one.verb for one in read_logs(results)] == ["accept"]
+    (results.review / log.name).write_bytes(whole.replace(b"accept", b"unsure"))
+    with pytest.raises(ResultsError, match="has the same name and says other things"):
+        read_logs(results)
+
+
+def test_results_that_were_moved_find_their_sidecar_and_a_copy_beside_them_does_not(results, monkeypatch):
+    sidecar_of(results, monkeypatch)
+    copy = results.path.parent / "COPY"
+    shutil.copytree(results.path, copy)
+    assert read_logs(Results.open(copy)) == []
+    moved = results.path.rename(results.path.parent / "MOVED")
+    assert [one.verb for one in read_logs(Results.open(moved))] == ["accept"]
+
+
+def test_a_sidecar_of_other_tables_or_of_another_plate_is_not_taken_by_results_elsewhere(
+    results, monkeypatch
+):
+    sidecar_of(results, monkeypatch)
+    moved = results.path.rename(results.path.parent / "MOVED")
+    write_table(moved / "tables", "kills", {k: v[:1] for k, v in three_deaths()["kills"].items()})
+    assert read_logs(Results.open(moved)) == []
 
 
 def hostile_log(

@@ -226,39 +226,115 @@ def test_export_takes_the_reviewed_tables_unless_told_otherwise(
 def test_a_cut_before_the_death_moves_it_to_the_new_track_and_joining_undoes_it(
     results: Path, sitting: Sitting
 ):
-    _, target, frame = the_event(sitting)
+    event, target, frame = the_event(sitting)
     place = {"well": "B02", "field": 0, "role": "target"}
     sitting.decide("split", "", **place, track_id=target, new_track_id=99, frame=frame - 4)
-    changes = {one.target_track_id: one.what for one in rescore(results, sitting.state)}
-    assert changes == {target: "gone", 99: "new"}
+    (change,) = rescore(results, sitting.state)
+    assert (change.event, change.what, change.target_track_id) == (event, "target", 99)
+    assert change.before is not None and change.before.startswith(f"target {target}, frame {frame}, ")
+    assert change.after is not None and change.after.startswith(f"target 99, frame {frame}, ")
     sitting.decide("join", "", **place, track_id=target, other_track_id=99, frame=frame - 4)
     assert rescore(results, sitting.state) == []
 
 
-def test_what_was_decided_on_a_death_is_not_taken_for_that_of_a_track_it_was_swapped_with(tmp_path: Path):
-    """Two targets die, at frames 12 and 18, and change names before; a rejection of the first is said to be lost."""
+@pytest.fixture(scope="module")
+def two_deaths(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two targets die, at frames 12 and 18; two effectors wander."""
+    folder = tmp_path_factory.mktemp("two")
     images = film(N_FRAMES)
     dye = images[12:18, 2].astype(np.int64) - 200  # of the target at (18, 20), for the one at (52, 72)
     images[18:, 2] = np.clip(images[18:, 2] + np.roll(dye, (34, 52), axis=(1, 2)), 0, 65535)
-    plate = write_small_plate(tmp_path / "two.zarr", {"B02": images, "C02": film(N_FRAMES, effectors=False)})
-    results = run(plate, tmp_path / "results")
+    plate = write_small_plate(folder / "two.zarr", {"B02": images, "C02": film(N_FRAMES, effectors=False)})
+    return run(plate, folder / "results")
+
+
+def _two_deaths(results: Path) -> tuple[BasePlate, Sitting, list[str], list[int], list[int]]:
+    """(plate, sitting, events, their targets, their frames), the earlier death first."""
     base = BasePlate.open(results)
     events = review_events(base.tables)
-    assert len(events["event"]) == 2
-    first, last = np.argsort(events["frame"])
-    targets = [int(events["target_track_id"][row]) for row in (first, last)]
+    order = np.argsort(events["frame"]).tolist()
+    assert len(order) == 2
+    columns = (events["event"], events["target_track_id"], events["frame"])
+    names, targets, frames = ([column[row] for row in order] for column in columns)
     sitting = Sitting(events, MemoryJournal(), reader="ana")
-    sitting.decide("reject", str(events["event"][first]), reason="debris")
-    tracks = {"track_id": targets[0], "other_track_id": targets[1], "frame": 6}
-    sitting.decide("swap", "", well="B02", field=0, role="target", **tracks)
-    plate_now = ReviewedPlate(base, results=results)
-    deaths = plate_now.update(sitting.state)["deaths"]
-    mine = (deaths["well"] == "B02") & (deaths["role"] == "target")
-    assert dict(zip(deaths["track_id"][mine].tolist(), deaths["frame"][mine].tolist(), strict=True)) == {
-        targets[1]: events["frame"][first],
-        targets[0]: events["frame"][last],
-    }
-    assert any("there is no such death any more" in said for said in plate_now.problems)
+    return base, sitting, [str(n) for n in names], [int(t) for t in targets], [int(f) for f in frames]
+
+
+def _swap(sitting: Sitting, role: str, one: int, other: int, frame: int) -> None:
+    where = {"well": "B02", "field": 0, "role": role, "frame": frame}
+    sitting.decide("swap", "", **where, track_id=one, other_track_id=other)
+
+
+def _rows(table: dict[str, np.ndarray], *names: str) -> list[tuple[object, ...]]:
+    mine = table["well"] == "B02"
+    if "role" in table:
+        mine &= table["role"] == "target"
+    return list(zip(*(table[name][mine].tolist() for name in names), strict=True))
+
+
+@pytest.mark.parametrize("swap_first", [True, False])
+def test_what_was_decided_on_a_death_follows_the_cell_that_died_through_a_swap(
+    two_deaths: Path, swap_first: bool
+):
+    base, sitting, names, targets, frames = _two_deaths(two_deaths)
+    if swap_first:
+        _swap(sitting, "target", *targets, 6)
+    sitting.decide("accept", names[0])
+    sitting.decide("reject", names[1], reason="debris")
+    if not swap_first:
+        _swap(sitting, "target", *targets, 6)
+    plate = ReviewedPlate(base, results=two_deaths)
+    deaths = plate.update(sitting.state)["deaths"]
+    found = _rows(deaths, "event", "track_id", "frame", "probability")
+    assert found == [(names[0], targets[1], frames[0], 1.0)]
+    assert plate.problems == []
+
+
+@pytest.mark.parametrize("frame_of_swap", [6, 14])
+def test_a_chosen_killer_is_the_cell_that_the_reader_saw_whatever_it_is_called_after_a_swap(
+    two_deaths: Path, frame_of_swap: int
+):
+    """The death is in frame 12: a swap before gives the killer the other's name, a swap after leaves it its own."""
+    base, sitting, names, _, frames = _two_deaths(two_deaths)
+    effectors = [one for (one, role) in _rows_of_tracks(base) if role == "effector"]
+    chosen, other = effectors[:2]
+    sitting.decide("killer", names[0], effector_track_id=chosen)
+    _swap(sitting, "effector", chosen, other, frame_of_swap)
+    assert frames[0] in (11, 12)
+    plate = ReviewedPlate(base, results=two_deaths)
+    kills = plate.update(sitting.state)["kills"]
+    number = int(names[0].split("d")[1])
+    killers = [who for who, death in _rows(kills, "effector_track_id", "death_id") if death == number]
+    assert killers == [other if frame_of_swap < 12 else chosen]
+
+
+def test_a_chosen_killer_whose_track_was_joined_to_another_is_still_there(two_deaths: Path):
+    base, sitting, names, _, frames = _two_deaths(two_deaths)
+    killer = next(one for one, role in _rows_of_tracks(base) if role == "effector")
+    place = {"well": "B02", "field": 0, "role": "effector", "frame": frames[0] - 3}
+    sitting.decide("killer", names[0], effector_track_id=killer)
+    sitting.decide("split", "", **place, track_id=killer, new_track_id=77)
+    plate = ReviewedPlate(base, results=two_deaths)
+    kills = plate.update(sitting.state)["kills"]
+    number = int(names[0].split("d")[1])
+    assert (77, number) in _rows(kills, "effector_track_id", "death_id")
+    assert plate.problems == []
+
+
+def test_a_death_added_to_a_target_is_that_cell_s_after_a_swap(two_deaths: Path):
+    base, sitting, _, targets, frames = _two_deaths(two_deaths)
+    alive = [one for one, role in _rows_of_tracks(base) if role == "target" and one not in targets]
+    frame = frames[0]
+    sitting.decide("add", "", well="B02", field=0, target_track_id=alive[0], frame=frame)
+    _swap(sitting, "target", alive[0], alive[1], 4)
+    deaths = ReviewedPlate(base, results=two_deaths).update(sitting.state)["deaths"]
+    added = [row for row in _rows(deaths, "review", "track_id", "frame") if row[0] == "added"]
+    assert added == [("added", alive[1], frame)]
+
+
+def _rows_of_tracks(base: BasePlate) -> list[tuple[int, str]]:
+    tracks = base.rows("tracks", B02)
+    return list(zip(tracks["track_id"].tolist(), tracks["role"].tolist(), strict=True))
 
 
 def test_the_report_is_made_with_corrected_tracks_too(results: Path, sitting: Sitting):

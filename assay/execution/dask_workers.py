@@ -4,6 +4,7 @@ Tasks carry paths and small values, never arrays; what they make lies on disk, w
 they return. So any worker, and the scheduler too, may die at any moment, and none of them decides what the answer is.
 """
 
+import asyncio
 import functools
 import itertools
 import os
@@ -11,7 +12,8 @@ import queue
 import signal
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
+from multiprocessing import resource_tracker
 from typing import Any, Protocol, TypeVar
 
 from assay.errors import DeviceError
@@ -21,6 +23,7 @@ _WINDOW_PER_WORKER = 4  # tasks in flight; bounds what the scheduler holds, what
 _DEATHS_ALLOWED = 2  # a task that takes more workers than this with it is given up
 _LOOK_EVERY_S = 5.0  # how often it is looked whether the workers are well
 _HANGING_AFTER_S = 60
+_TO_LEAVE_S = 1.0  # what a worker gets to end by itself
 
 # The heap is kept between frames instead of being handed back and faulted in again.
 WORKER_ENVIRONMENT = {
@@ -70,7 +73,7 @@ class LocalWorkers:
         import dask
         from distributed import Client, LocalCluster
 
-        with dask.config.set(DASK_SETTINGS):
+        with dask.config.set(DASK_SETTINGS), _killed_workers_unmentioned():
             cluster = LocalCluster(
                 n_workers=self.count,
                 threads_per_worker=1,
@@ -80,6 +83,7 @@ class LocalWorkers:
                 silence_logs=50,
             )
             opened.callback(give_up_on, cluster.close, 30)
+            opened.callback(_end_soon, cluster)
             look_for_hanging(cluster)
             client = Client(cluster)
             opened.callback(give_up_on, client.close, 10)
@@ -191,6 +195,34 @@ class DaskEngine:
             self._client = self._workers.start(self._opened)
             self._client.register_plugin(_deaf_to_interrupts())
         return self._client
+
+
+def _end_soon(cluster: Any) -> None:
+    """End the worker processes, also those in the middle of a unit: what they have not committed is done again."""
+
+    async def end() -> None:
+        keepers = list(cluster.workers.values())
+        await asyncio.gather(
+            *(keeper.close(timeout=_TO_LEAVE_S) for keeper in keepers), return_exceptions=True
+        )
+
+    with suppress(TimeoutError):
+        cluster.sync(end, callback_timeout=10 * _TO_LEAVE_S)
+
+
+@contextmanager
+def _killed_workers_unmentioned() -> Iterator[None]:
+    """Python's tracker of semaphores would warn of those that killed workers held; it reads this once, when it starts."""
+    before = os.environ.get("PYTHONWARNINGS")
+    os.environ["PYTHONWARNINGS"] = ",".join(filter(None, (before, "ignore:resource_tracker:UserWarning")))
+    try:
+        resource_tracker.ensure_running()
+        yield
+    finally:
+        if before is None:
+            del os.environ["PYTHONWARNINGS"]
+        else:
+            os.environ["PYTHONWARNINGS"] = before
 
 
 def attempt_on_gpu(gpus: tuple[str, ...], task: Task) -> Outcome:

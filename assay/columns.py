@@ -85,8 +85,9 @@ TABLES: dict[str, tuple[Column, ...]] = {
         Column("duration_min", "float", "time in contact; one frame lasts one frame interval"),
         Column("min_gap_um", "float", "smallest gap between the two outlines"),
         Column("mean_interface_um", "float", "outline of the effector within enter_um of the target, mean"),
-        Column("starts_censored", "bool", "was already there when one of the two was first seen"),
+        Column("starts_censored", "bool", "was there when one of the two was first seen, or seen again"),
         Column("ends_censored", "bool", "was still there when one of the two was last seen"),
+        Column("unseen_frames", "int", "of its frames, those without a usable image", True, later=True),
         Column("target_dead", "bool", "began after the target's death: counts neither as hit nor as miss"),
         Column(
             "engaged_probability",

@@ -33,6 +33,7 @@ class Contact:
     mean_interface_um: float
     starts_censored: bool
     ends_censored: bool
+    unseen_frames: int = 0  # of these, in which one of the two could not be seen for want of an image
 
     def duration_min(self, calibration: Calibration) -> float:
         """Time in contact, in minutes."""
@@ -184,8 +185,9 @@ def _contacts_of(meetings: Meetings, sight: "Sight", first: Ids, last: Ids) -> l
     first, last = first[order], last[order]
     effector, target = meetings.effector[first], meetings.target[first]
     begun, ended = meetings.frame[first], meetings.frame[last]
-    starts_censored = ~sight.seen_before(effector, target, begun)
-    ends_censored = ~sight.seen_after(effector, target, ended)
+    starts_censored = ~sight.seen_before(effector, target, begun) | sight.is_masked(begun - 1)
+    ends_censored = ~sight.seen_after(effector, target, ended) | sight.is_masked(ended + 1)
+    unseen = sight.masked_within(begun, ended)
     return [
         Contact(
             contact_id=k + 1,
@@ -197,6 +199,7 @@ def _contacts_of(meetings: Meetings, sight: "Sight", first: Ids, last: Ids) -> l
             mean_interface_um=float(meetings.interface_um[first[k] : last[k] + 1].mean()),
             starts_censored=bool(starts_censored[k]),
             ends_censored=bool(ends_censored[k]),
+            unseen_frames=int(unseen[k]),
         )
         for k in range(len(first))
     ]
@@ -224,6 +227,14 @@ class Sight:
         usable = ~np.isin(measures.frame, self._masked)
         keys: Ids = tracks.track_id[usable] * self._span + measures.frame[usable]
         return np.sort(keys)
+
+    def is_masked(self, frame: Ids) -> NDArray[np.bool_]:
+        """Does the frame hold no usable image?"""
+        return np.isin(frame, self._masked)
+
+    def masked_within(self, first: Ids, last: Ids) -> Ids:
+        """Count the masked frames from `first` to `last`, both included."""
+        return np.searchsorted(self._masked, last, side="right") - np.searchsorted(self._masked, first)
 
     def seen_before(self, effector: Ids, target: Ids, frame: Ids) -> NDArray[np.bool_]:
         """Was the pair seen together in any frame before `frame`?"""

@@ -223,13 +223,15 @@ def _in_plain_sight(film: Film) -> NDArray[np.bool_]:
 
 
 def _burst_onset(film: Film, phases: Floats) -> Floats:
-    """When a cell began to burst that is gone in the frame after its last sight, (M, P): a little before."""
+    """When a cell began to burst that is gone in the next frame after its last sight, (M, P): a little before."""
     strips = film.strips
     lead = film.calibration.frames(_BURSTING_MIN)
     gone = strips.frame[strips.starts[1:] - 1].astype(np.float64)[strips.row][:, None]
+    sights = np.where(np.isfinite(strips.lay(film.measures.y_um)), strips.frame, -1).astype(np.float64)
+    last = np.minimum(strips.row_max(sights)[strips.row][:, None], gone - 1)
     moment = strips.frame[:, None] - phases[None, :]
     latest = np.exp(-np.maximum(gone - moment, 0.0) / lead)
-    weight = np.where(moment < gone - 1, np.exp(-(gone - 1 - moment) / lead) - latest, 1.0 - latest)
+    weight = np.where(moment < last, np.exp(-(last - moment) / lead) - latest, 1.0 - latest)
     weight[strips.starts[:-1]] = 0.0
     total = strips.row_sum(weight.sum(axis=1))
     return np.asarray(weight / np.maximum(total, 1e-300)[strips.row][:, None])

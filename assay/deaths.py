@@ -116,7 +116,7 @@ def survey_deaths(
         died = expit(found.log_odds) * (1 - found.burst)
         dyes = [with_usual_shapes(film, cue, died) for cue in dyes]
         found = weigh(field, dyes, supports, [usual_share(field, cue, found) for cue in supports])
-    deaths = _call(field, tracks, found, [*dyes, *supports], min_probability, has_dye=bool(dyes))
+    deaths = _call(field, tracks, found, dyes, supports, min_probability)
     raised = strongest(dyes, film.strips).starts_raised if dyes else np.zeros(film.strips.count, np.bool_)
     dead = _dead_from_start(tracks, field.seen, raised, deaths)
     return DeathSurvey(deaths=tuple(deaths), dead_from_start=dead)
@@ -125,7 +125,7 @@ def survey_deaths(
 def _field(
     tracks: Tracks, measures: CellMeasures, n_frames: int, masked: Collection[int], calibration: Calibration
 ) -> Field:
-    seen = sightings(tracks, measures)
+    seen = sightings(tracks, measures, masked_frames=masked)
     strips = lay_strips(
         seen.row_of_track[track_places(tracks)],
         measures.frame.astype(np.int64),
@@ -153,16 +153,16 @@ def _call(
     field: Field,
     tracks: Tracks,
     found: Posterior,
-    cues: Sequence[Cue],
+    dyes: Sequence[Cue],
+    supports: Sequence[Cue],
     min_probability: float,
-    *,
-    has_dye: bool,
 ) -> list[Death]:
-    strips = field.film.strips
+    strips, has_dye = field.film.strips, bool(dyes)
     probability = expit(found.log_odds)
     bare = np.ones(len(probability)) if not has_dye else found.burst
     probability = np.minimum(probability, 1.0 - (1.0 - _WITHOUT_DYE) * bare)
     shown = np.isfinite(strips.lay(field.film.measures.y_um))
+    dyed = np.any([np.isfinite(cue.values) for cue in dyes], axis=0) if has_dye else shown
     phases = np.asarray(PHASES if has_dye else (0.5,))
     deaths: list[Death] = []
     for row in np.flatnonzero(probability >= min_probability).tolist():
@@ -174,7 +174,13 @@ def _call(
             lived = np.flatnonzero(shown[here])
             first, last = max(first - blur, float(lived[0])), min(last + blur, float(lived[-1]))
         frame = math.ceil(middle)
-        low, high = _over_gaps(shown[here], min(math.ceil(first), frame), max(math.ceil(last), frame))
+        bursts = bool(found.burst[row] > 0.5)
+        low, high = _over_gaps(
+            (shown if bursts else dyed)[here],
+            min(math.ceil(first), frame),
+            max(math.ceil(last), frame),
+            vanished=bursts,
+        )
         chain = field.seen.rows[row]
         place = max(
             n for n, at in enumerate(chain) if n == 0 or tracks.tracks[at].first_frame < start + frame
@@ -188,7 +194,7 @@ def _call(
                 first_possible_frame=start + low,
                 last_possible_frame=start + high,
                 probability=float(probability[row]),
-                evidence=_evidence_at(field, cues, row, frame, burst=float(found.burst[row])),
+                evidence=_evidence_at(field, [*dyes, *supports], row, frame, burst=float(found.burst[row])),
                 onset_min=field.film.calibration.minutes(1) * (start + middle),
             )
         )
@@ -206,12 +212,17 @@ def _onset_quantiles(onset: Floats, phases: Floats) -> tuple[float, float, float
     return float(low), float(middle), float(high)
 
 
-def _over_gaps(seen: NDArray[np.bool_], first: int, last: int) -> tuple[int, int]:
-    """Widen an interval that ends among unseen frames over all of them: an onset there shows only after them."""
+def _over_gaps(seen: NDArray[np.bool_], first: int, last: int, *, vanished: bool = False) -> tuple[int, int]:
+    """Widen an interval that ends among unseen frames over all of them: an onset there shows only after them.
+
+    What a cell did that vanished shows in the frame in which it is missed, the last one.
+    """
     while first > 1 and not seen[first - 1] and seen[: first - 1].any():
         first -= 1
     while not seen[last] and seen[last:].any():
         last += 1
+    if vanished and not seen[last]:
+        last = len(seen) - 1
     return first, last
 
 

@@ -105,14 +105,17 @@ def lay_strips(
         n_rows: Number of rows.
         n_frames: Length of the film.
         masked_frames: Frames whose sights carry nothing.
-        further: (N,) rows whose strip goes on for one frame after the last sight.
+        further: (N,) rows whose strip goes on to the next usable frame after the last sight.
     """
     first = np.full(n_rows, n_frames, dtype=np.int64)
     last = np.full(n_rows, -1, dtype=np.int64)
     np.minimum.at(first, row, frame)
     np.maximum.at(last, row, frame)
     if further is not None:
-        last = np.minimum(last + further, n_frames - 1)
+        usable = np.setdiff1d(np.arange(n_frames), sorted(masked_frames))
+        after = np.searchsorted(usable, last, side="right")
+        known = further & (after < len(usable))
+        last = np.where(known, usable[np.minimum(after, len(usable) - 1)], last) if len(usable) else last
     length = last - first + 1
     starts = np.concatenate([[0], np.cumsum(length)]).astype(np.int64)
     rows = np.repeat(np.arange(n_rows, dtype=np.int64), length)

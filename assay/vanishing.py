@@ -7,7 +7,7 @@ backwards in time: as many cells then turn up from nowhere as vanish into nowher
 vanishes. So the film itself says how often a vanished cell was lost: as often as cells turn up.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -42,12 +42,14 @@ class Sightings:
     joined: NDArray[np.int64]  # sights with which a row goes on in another track
 
 
-def sightings(tracks: Tracks, measures: CellMeasures) -> Sightings:
+def sightings(tracks: Tracks, measures: CellMeasures, *, masked_frames: Collection[int] = ()) -> Sightings:
     """Put together the tracks of cells that were lost for a few frames, and say who vanished.
 
     A lost cell and one that turns up at its place soon after are one, nearest pairs first; a cell has at most
-    one tail and one head. Cells that turn up there later only say that the first had not vanished.
+    one tail and one head. Cells that turn up there later only say that the first had not vanished. Who was lost
+    over a run of masked frames in which a cell may go away has not vanished: nobody looked.
     """
+    masked = frozenset(masked_frames)
     first, last = _ends(tracks, measures)
     diameter = float(np.sqrt(np.median(measures.area_um2) * 4 / np.pi)) if len(measures) else 0.0
     lost = [n for n, track in enumerate(tracks.tracks) if track.end == "lost"]
@@ -63,12 +65,18 @@ def sightings(tracks: Tracks, measures: CellMeasures) -> Sightings:
         row_of[list(chain)] = row
     sights = np.bincount(row_of[track_places(tracks)], minlength=len(rows))
     vanishes = np.array(
-        [tracks.tracks[chain[-1]].end == "lost" and chain[-1] not in returned for chain in rows]
+        [
+            tracks.tracks[chain[-1]].end == "lost"
+            and chain[-1] not in returned
+            and _unwatched(tracks.tracks[chain[-1]].last_frame, 1, masked) < SAME_CELL_FRAMES
+            for chain in rows
+        ]
     )
     appears = np.array(
         [
             tracks.tracks[chain[0]].start == "appeared"
             and chain[0] not in seen_before
+            and _unwatched(tracks.tracks[chain[0]].first_frame, -1, masked) < SAME_CELL_FRAMES
             and tracks.tracks[chain[0]].first_frame >= SAME_CELL_FRAMES
             for chain in rows
         ]
@@ -82,6 +90,14 @@ def sightings(tracks: Tracks, measures: CellMeasures) -> Sightings:
         joined=first[sorted(follows.values())],
         gaps=_gap_lengths(row_of[track_places(tracks)], measures.frame.astype(np.int64)),
     )
+
+
+def _unwatched(frame: int, step: int, masked: Collection[int]) -> int:
+    """How many masked frames follow on a frame, or precede it."""
+    count = 0
+    while frame + step * (count + 1) in masked:
+        count += 1
+    return count
 
 
 def track_places(tracks: Tracks) -> NDArray[np.int64]:

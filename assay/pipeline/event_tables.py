@@ -110,6 +110,7 @@ def contact_rows(
             "mean_interface_um": contact.mean_interface_um,
             "starts_censored": contact.starts_censored,
             "ends_censored": contact.ends_censored,
+            "unseen_frames": contact.unseen_frames,
             "target_dead": contact.first_frame > died.get(contact.target_track_id, plan.shape[0]),
             "engaged_probability": float(probability),
             **_longest(held.get(contact.contact_id, [])),

@@ -118,10 +118,11 @@ def film_strips(
         (str(c["well"]), int(c["field"]), int(c["contact_id"])): c for c in rows(tables.get("contacts"))
     }
     lengths = {(str(f["well"]), int(f["field"])): int(f["n_frames"]) for f in rows(tables.get("fields"))}
-    masked = {
-        (str(f["well"]), int(f["field"])): _parse_ranges(f["masked_frames"])
-        for f in rows(tables.get("fields"))
-    }
+    masked: dict[tuple[str, int], set[int]] = {}
+    for f in rows(tables.get("fields")):
+        masked[str(f["well"]), int(f["field"])] = set(_parse_ranges(f["masked_frames"]))
+    for plane in rows(tables.get("invalid_planes")):
+        masked.setdefault((str(plane["well"]), int(plane["field"])), set()).add(int(plane["frame"]))
     strips = []
     for death, kill, for_review in choose_kills(tables, n_certain=n_certain, n_uncertain=n_uncertain):
         field = FieldId(str(death["well"]), int(death["field"]))
@@ -129,7 +130,7 @@ def film_strips(
         contact = contacts.get((*where, int(kill["contact_id"])))
         first = int(contact["first_frame"]) if contact is not None else int(death["frame"])
         frames = pick_frames(
-            first, int(death["frame"]), lengths[where], n_frames, masked.get(where, frozenset())
+            first, int(death["frame"]), lengths[where], n_frames, frozenset(masked.get(where, ()))
         )
         cut = _cut(
             field,

@@ -165,11 +165,10 @@ def left_out(tables: Mapping[str, Table], protocol: Protocol) -> list[LeftOut]:
     fallen = {name for (_, status, _), names in found.items() if status != "unassigned" for name in names}
     told = {(name, key[2]) for key, names in found.items() for name in names}
     for field in rows(tables.get("fields")):
-        where, masked = f"{field['well']} field {field['field']}", int(field["n_masked_frames"])
+        where = f"{field['well']} field {field['field']}"
         if field["status"] != "ok" and (field["well"], _reason(field)) not in told:
             found.setdefault(("", str(field["status"]), _reason(field)), []).append(where)
-        elif field["status"] == "ok" and masked > 0 and field["well"] not in fallen:
-            text = f"{count(masked, 'frame')} of {field['n_frames']} without a usable image: {field['masked_frames']}"
+        elif field["status"] == "ok" and (text := _unseen(field)) and field["well"] not in fallen:
             found.setdefault(("", "masked", text), []).append(where)
     known = {well["well"] for well in wells}
     for condition in protocol.conditions:
@@ -182,6 +181,17 @@ def left_out(tables: Mapping[str, Table], protocol: Protocol) -> list[LeftOut]:
         for (noun, status, reason), names in found.items()
     ]
     return sorted(entries, key=lambda entry: (_ORDER.index(entry.status), entry.what))
+
+
+def _unseen(field: Mapping[str, Any]) -> str:
+    """What of a field holds no usable image, and what follows; "" where all does."""
+    masked, wrong = int(field["n_masked_frames"]), field["invalid_planes"]
+    text = ""
+    if masked:
+        text = f"{count(masked, 'frame')} of {field['n_frames']} without a usable image: {field['masked_frames']}"
+    if wrong:
+        text += f" ({wrong})" if text else f"not read, cells are followed all the same: {wrong}"
+    return text
 
 
 _STRANGERS = 0.1  # share of cells that do not belong in a control well before it is doubted

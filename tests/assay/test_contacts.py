@@ -141,6 +141,15 @@ def test_a_masked_frame_neither_ends_nor_begins_a_contact():
     assert spans(contacts({(1, 1): [0, 0, FAR, None, None, FAR, 0, 0]}, masked_frames=[3, 4])) == [(0, 7)]
 
 
+def test_a_contact_that_begins_or_ends_at_a_frame_without_image_is_censored_there():
+    gaps = {(1, 1): [FAR, FAR, None, 0, 0, None, 0, None, FAR, FAR]}
+    (one,) = contacts(gaps, masked_frames=[2, 5, 7])
+    assert (one.first_frame, one.last_frame, one.unseen_frames) == (3, 6, 1)
+    assert (one.starts_censored, one.ends_censored) == (True, True)
+    (whole,) = contacts({(1, 1): [FAR, FAR, 0, 0, 0, 0, FAR, FAR]})
+    assert (whole.unseen_frames, whole.starts_censored, whole.ends_censored) == (0, False, False)
+
+
 def test_a_frame_in_which_one_cell_was_missed_does_not_end_a_contact():
     gaps = {(1, 1): [FAR, 0, 0, None, None, None, 0, 0, FAR]}
     assert spans(contacts(gaps, effectors=[[0, 1, 2, 6, 7, 8]])) == [(1, 7)]
@@ -228,7 +237,7 @@ def test_a_film_without_pairs_has_no_contacts():
     )
 
 
-def slow_contacts(gaps, seen, *, enter_um, leave_um, bridge_frames, min_frames):
+def slow_contacts(gaps, seen, masked, *, enter_um, leave_um, bridge_frames, min_frames):
     """The definition, frame by frame, for one pair: spans and censoring."""
     found, first, last, apart = [], None, None, 0
     together = [frame for frame in range(len(gaps)) if seen[frame]]
@@ -245,7 +254,12 @@ def slow_contacts(gaps, seen, *, enter_um, leave_um, bridge_frames, min_frames):
     if first is not None:
         found.append((first, last))
     return [
-        (begun, ended, begun == together[0], ended == together[-1])
+        (
+            begun,
+            ended,
+            begun == together[0] or begun - 1 in masked,
+            ended == together[-1] or ended + 1 in masked,
+        )
         for begun, ended in found
         if ended - begun + 1 >= min_frames
     ]
@@ -270,7 +284,7 @@ def test_contacts_of_many_pairs_are_those_of_going_through_each_pair_frame_by_fr
             ]
             expected += [
                 (first, effector + 1, target + 1, last, starts, ends)
-                for first, last, starts, ends in slow_contacts(of_pair, seen, **settings)
+                for first, last, starts, ends in slow_contacts(of_pair, seen, masked, **settings)
             ]
     found = contacts(
         gaps,

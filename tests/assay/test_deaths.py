@@ -156,6 +156,56 @@ def test_unseen_frames_widen_the_interval_like_masked_ones():
     assert death.last_possible_frame >= 22
 
 
+def test_frames_without_the_dye_widen_the_interval_although_the_cell_is_seen():
+    tracks, measures = measures_of(dying(resting(), 4, first=18, rise=1.0))
+    lamp = np.full(FRAMES, LAMP)
+    lamp[14:24] = np.nan  # the dye was not recorded; masks, places and the marker are all there
+    (death,) = deaths_of(tracks, measures, lamp=lamp)
+    assert death.track_id == 5
+    assert death.first_possible_frame <= 14
+    assert death.last_possible_frame == 24  # the first in which the dye is seen again
+    assert death.probability > 0.9
+
+
+def test_a_dye_that_is_only_seen_to_rise_in_frames_without_image_is_no_death():
+    dye = resting()
+    dye[4, 20:23] += 2000.0  # as a shutter or a lamp may make it, and gone thereafter
+    tracks, measures = measures_of(dye)
+    lamp = np.full(FRAMES, LAMP)
+    lamp[20:23] = np.nan
+    assert deaths_of(tracks, measures, lamp=lamp) == []
+    lamp[20:] = np.nan  # whatever comes after the last sight of the dye is not known
+    assert deaths_of(*measures_of(dying(resting(), 4, first=21, rise=1.0)), lamp=lamp) == []
+
+
+def test_cells_that_burst_while_nobody_looks_may_have_burst_in_any_of_these_frames():
+    tracks, measures = vanishing(40, range(0, 40, 5))
+    spans = {(d.first_possible_frame <= 18, d.last_possible_frame) for d in deaths_of(tracks, measures)}
+    assert spans == {(True, 18)}
+    deaths = deaths_of(*without(tracks, measures, range(18, 21)), masked=range(18, 21))
+    assert len(deaths) == 8
+    # last seen in frame 17, missed in frame 21: the frames between hold no image
+    assert {(d.first_possible_frame <= 18, d.last_possible_frame) for d in deaths} == {(True, 21)}
+
+
+def test_cells_lost_over_a_long_run_without_images_have_not_vanished():
+    unseen = range(18, 25)
+    assert deaths_of(*without(*vanishing(40, range(0, 40, 5)), unseen), masked=unseen) == []
+
+
+def without(tracks, measures, frames):
+    """The same, nothing seen in these frames."""
+    kept = ~np.isin(measures.frame, frames)
+    names = ("frame", "label", "y_um", "x_um", "area_um2", "eccentricity", "covered", "at_border", "score")
+    seen = replace(
+        measures,
+        **{name: getattr(measures, name)[kept] for name in names},
+        means={name: values[kept] for name, values in measures.means.items()},
+        own_means={name: values[kept] for name, values in measures.own_means.items()},
+    )
+    return replace(tracks, track_id=tracks.track_id[kept]), seen
+
+
 def test_without_a_death_dye_a_lasting_loss_of_marker_and_size_is_a_less_certain_death():
     dye = resting(n=20)
     rng = np.random.default_rng(5)

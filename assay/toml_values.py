@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from assay.errors import ProtocolError
+from assay.foreign_files import MAX_SETTINGS_BYTES, bounded_text
 
 LARGEST = 10**9
 """No number of an experiment is larger: frames and minutes stay within every table's integers."""
+_DOTS = 200
 
 
 def read_text(path: Path, what: str, *, hint: str) -> str:
@@ -28,7 +30,7 @@ def read_text(path: Path, what: str, *, hint: str) -> str:
         ProtocolError: It is missing or no UTF-8 text.
     """
     try:
-        return path.read_text(encoding="utf-8-sig")
+        return bounded_text(path, MAX_SETTINGS_BYTES, streams=True)
     except UnicodeDecodeError:
         raise ProtocolError(f"{what} {path} is not UTF-8 text. Save it as UTF-8.") from None
     except OSError as error:
@@ -41,10 +43,13 @@ def parse_toml(text: str, what: str) -> dict[str, Any]:
     Raises:
         ProtocolError: It is none.
     """
+    for number, line in enumerate(text.splitlines(), start=1):
+        if line.count(".") > _DOTS and not line.lstrip().startswith("#"):  # which takes TOML readers for ever
+            raise ProtocolError(f"line {number} has more than {_DOTS} dots, which no setting needs.")
     try:
         return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ProtocolError(f"this is not TOML: {error}.") from error
+    except ValueError as error:  # also a number of thousands of digits
+        raise ProtocolError(f"this is not TOML: {error}. Expected lines such as key = value.") from error
     except RecursionError:
         raise ProtocolError(f"its brackets are nested too deep for a {what}.") from None
 

@@ -37,7 +37,9 @@ FLOORS: list[tuple[str, ...]] = [
     ("assay.death_odds",),
     ("assay.deaths",),
     ("assay.hits",),
+    ("assay.sameness",),
     ("assay.hazards",),
+    ("assay.left_out",),
     ("assay.lag_model",),
     ("assay.kills",),
     (

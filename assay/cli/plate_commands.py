@@ -54,7 +54,7 @@ def import_plate(
     ngff: _NGFF = "0.5",
 ) -> None:
     """Turn vendor files or folders of TIFF into one OME-Zarr plate."""
-    from assay.io.importers import plan_import, run_import
+    from assay.io.importers.planning import plan_import
 
     refuse_inside_plate(plate.parent, "PLATE")
     reporter: Reporter = context.obj
@@ -73,6 +73,8 @@ def import_plate(
         )
     for line in plan.summary():
         reporter.say(line)
+    from assay.io.importers.writing import run_import  # loads zarr: a refusal does not wait for it
+
     with reporter.live():
         run_import(plan, plate, ngff=_ngff(ngff), progress=reporter)
     typer.echo(f"plate: {plate}")
@@ -88,8 +90,8 @@ def protocol(
     ] = None,
 ) -> None:
     """Write a protocol filled from the plate's metadata, each value with its unit and a comment."""
-    from assay.io.importers import recorded_conditions
-    from assay.io.ome_zarr import open_plate
+    from assay.io.importers.recorded import recorded_conditions
+    from assay.io.plate_reader import open_plate
     from assay.protocol_template import protocol_template
 
     opened = open_plate(plate)

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from assay.errors import AssayError, CalibrationError, ImageError, ProtocolError, ShapeError
+from assay.foreign_files import MAX_LIST_BYTES, bounded_text
 from assay.io.importers.file_names import natural_key
 from assay.io.importers.picture_files import PICTURE_SUFFIXES, Picture, read_picture
 from assay.io.instance_masks import area_mask, instance_mask
@@ -192,7 +193,7 @@ def _read_index(folder: Path) -> dict[str, dict[str, Any]]:
     if not path.is_file():
         return {}
     try:
-        said = json.loads(path.read_text(encoding="utf-8-sig"))
+        said = json.loads(bounded_text(path, MAX_LIST_BYTES))
         return {str(entry["name"]): dict(entry) for entry in said}
     except (OSError, ValueError, TypeError, KeyError, RecursionError):
         raise ImageError(

@@ -13,6 +13,7 @@ import numpy as np
 
 from assay.columns import Table
 from assay.errors import ImageError, TableError
+from assay.foreign_files import csv_lines
 from assay.stack import well_name
 
 MEANINGS: Mapping[str, str] = {
@@ -94,7 +95,7 @@ def read_contacts(path: Path, *, columns: Mapping[str, str] | None = None) -> Ta
 
 def _lines(path: Path) -> list[str]:
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        lines = csv_lines(path)
     except (OSError, UnicodeDecodeError) as error:
         raise TableError(f"{path} cannot be read ({error}). Expected a CSV of contacts.") from error
     if not lines:

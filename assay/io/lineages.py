@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from assay.errors import ImageError
+from assay.foreign_files import csv_lines
 from assay.labels import CellRole
 from assay.stack import FieldId, well_name
 from assay.track_pieces import Piece, continuations
@@ -45,7 +46,7 @@ def ctc_rows(path: Path) -> list[CtcRow]:
         ImageError: A line is not four whole numbers, ends before it begins, or a label stands twice.
     """
     rows: dict[int, CtcRow] = {}
-    for number, line in enumerate(_text(path).splitlines(), start=1):
+    for number, line in enumerate(_lines(path), start=1):
         if not line.strip():
             continue
         try:
@@ -112,7 +113,7 @@ def _ours(path: Path, table: Path, rows: Sequence[CtcRow]) -> Lineage:
     joined: dict[int, int] = {}
     mothers: dict[int, int] = {}  # 0 for none
     spans: list[tuple[int, int, int]] = []
-    reader = csv.DictReader(_text(path).splitlines())
+    reader = csv.DictReader(_lines(path))
     try:
         for row in reader:
             label, track_id, first, last = (int(row[name]) for name in _PIECE_COLUMNS[:4])
@@ -156,7 +157,7 @@ def parents_in_csv(path: Path, place: FieldId, role: CellRole, *, single: bool) 
     Raises:
         ImageError: A column is missing, or an id is no whole number.
     """
-    reader = csv.DictReader(_text(path).splitlines())
+    reader = csv.DictReader(_lines(path))
     columns = {str(name).strip() for name in reader.fieldnames or ()}
     needed = {"track_id", "parent_track_id"} | (set() if single else {"well", "field", "role"})
     if needed - columns:
@@ -201,8 +202,8 @@ def _whole(text: str) -> int:
     return int(value)
 
 
-def _text(path: Path) -> str:
+def _lines(path: Path) -> list[str]:
     try:
-        return path.read_text(encoding="utf-8-sig")
+        return csv_lines(path)
     except (OSError, UnicodeDecodeError) as error:
         raise ImageError(f"{path} cannot be read ({error}). Expected a text file.") from error

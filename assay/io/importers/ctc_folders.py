@@ -1,7 +1,6 @@
 """A folder of the Cell Tracking Challenge -> a film of tracked cells."""
 
 import re
-import struct
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,9 @@ import tifffile
 from numpy.typing import NDArray
 
 from assay.columns import Table
-from assay.errors import ImageError
+from assay.errors import ImageError, VendorFileError
+from assay.io.importers.tiff_images import read_tiff_images
+from assay.io.importers.tiff_pages import read_plane, scan_pages
 from assay.io.label_checks import whole_labels
 from assay.io.label_films import FilmShape, JoinedFilm, LabelFilm
 from assay.io.lineage_films import LineageFilm, spans_of
@@ -46,20 +47,15 @@ class CtcFilm:
     def _image(self, frame: int) -> NDArray[np.int32]:
         file = self._files[frame]
         try:
-            image = tifffile.imread(file)
-        except (
-            OSError,
-            ValueError,
-            KeyError,
-            IndexError,
-            TypeError,
-            struct.error,
-            tifffile.TiffFileError,
-        ) as error:
+            found = read_tiff_images(file, axes="TYX", channels=None, labels=True)[0]
+            if found.frames == 1:
+                with tifffile.TiffFile(file) as tiff:
+                    image = read_plane(found.plane(0, 0), scan_pages(file, labels=True), tiff)
+        except (ImageError, VendorFileError, OSError, tifffile.TiffFileError) as error:
             raise ImageError(f"{file} cannot be read ({error}). Expected a TIFF file of labels.") from error
-        if image.ndim != 2:
+        if found.frames != 1:
             raise ImageError(
-                f"{file} has shape {image.shape}. Expected one plane (y, x); stacks of z are not read."
+                f"{file} holds {found.frames} planes. Expected one plane (y, x); stacks of z are not read."
             )
         return whole_labels(image, str(file))
 

@@ -14,8 +14,11 @@ from assay.errors import ImageError
 from assay.io.importers.metadata_units import length_um, time_min
 from assay.stack import well_name
 
-MAX_XML_CHARS = 200_000_000
+MAX_XML_CHARS = 64 << 20
 MAX_DEPTH = 64
+MAX_KEPT = 300_000  # Image, Channel, TiffData, Plane: what is kept of each
+_KEPT = frozenset({"Image", "Channel", "TiffData", "UUID", "Plane", "Well", "WellSample"})
+_PIECE = 1 << 20
 
 
 @dataclass(slots=True, kw_only=True)
@@ -35,9 +38,9 @@ class OmeImage:
     def size(self, axis: str) -> int:
         """SizeT, SizeC or SizeZ."""
         text = self.pixels.get(f"Size{axis}", "1")
-        if not text.strip().isdecimal() or int(text) < 1:
+        if not text.strip().isdecimal() or len(text) > 18 or int(text) < 1:
             raise ImageError(
-                f"OME-XML of image {self.name!r}: Size{axis} = {text!r}, expected a number of 1 or more."
+                f"OME-XML of image {self.name!r}: Size{axis} = {text!r:.80}, expected a number of 1 or more."
             )
         return int(text)
 
@@ -114,9 +117,10 @@ def parse_ome_xml(text: str, where: str) -> list[OmeImage]:
     collector = _Collector()
     parser = ET.XMLParser(target=collector)
     try:
-        parser.feed(text)
+        for at in range(0, len(text), _PIECE):
+            parser.feed(text[at : at + _PIECE])
         parser.close()
-    except (ET.ParseError, ValueError) as error:
+    except (ET.ParseError, ValueError, OverflowError) as error:
         raise ImageError(f"{where}: the OME-XML cannot be read ({error}). Export the file again.") from error
     for image in collector.images:
         place = collector.wells.get(image.identity)
@@ -133,6 +137,7 @@ class _Collector:
     def __init__(self) -> None:
         self.images: list[OmeImage] = []
         self.wells: dict[str, tuple[str, int]] = {}
+        self._kept: dict[str, int] = {}
         self._depth = 0
         self._well: str | None = None
         self._samples = 0
@@ -142,6 +147,7 @@ class _Collector:
         if self._depth > MAX_DEPTH:
             raise ValueError(f"elements lie more than {MAX_DEPTH} deep")
         name = tag.rpartition("}")[2]
+        self._count(name)
         if name == "Image":
             self.images.append(OmeImage(identity=attributes.get("ID", ""), name=attributes.get("Name", "")))
         elif name == "Well":
@@ -154,6 +160,12 @@ class _Collector:
             self.wells[attributes.get("ID", "")] = (self._well, self._samples - 1)
         elif self.images:
             self._of_image(name, attributes, self.images[-1])
+
+    def _count(self, name: str) -> None:
+        if name in _KEPT:
+            self._kept[name] = self._kept.get(name, 0) + 1
+            if self._kept[name] > MAX_KEPT:
+                raise ValueError(f"more than {MAX_KEPT} elements {name}")
 
     def _of_image(self, name: str, attributes: Mapping[str, str], image: OmeImage) -> None:
         if name == "Pixels":

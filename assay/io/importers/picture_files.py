@@ -15,12 +15,15 @@ import tifffile
 from numpy.typing import NDArray
 
 from assay.errors import ImageError
+from assay.foreign_files import bounded_bytes
+from assay.io.chunk_sizes import ALWAYS_ALLOWED_BYTES, MAX_SWELLING
 from assay.io.importers.imagej_text import imagej_calibration, imagej_channel_names
 from assay.io.importers.ome_xml import parse_ome_xml
-from assay.io.importers.tiff_pages import scan_pages
+from assay.io.importers.tiff_pages import require_whole_chain, scan_pages
 
 PICTURE_SUFFIXES = (".tif", ".tiff", ".png")
 MAX_CHANNELS = 16
+MAX_PICTURE_BYTES = 2 << 30
 _COLOURED = (2, 3)  # photometric: RGB, palette
 # what the codecs let out of damaged files
 _BROKEN = (
@@ -49,11 +52,12 @@ def read_picture(path: Path) -> Picture:
     """
     try:
         if path.suffix.lower() == ".png":
-            array = np.asarray(imagecodecs.png_decode(path.read_bytes()))
+            array = _png(path)
             planes = _channels_first(path, array, "YXS"[: array.ndim])
             return Picture(
                 planes=planes, channel_names=(None,) * len(planes), pixel_um=None, coloured=array.ndim > 2
             )
+        _require_chain(path)
         with tifffile.TiffFile(path) as tiff:
             return _of_tiff(path, tiff)
     except ImageError:
@@ -64,13 +68,56 @@ def read_picture(path: Path) -> Picture:
         ) from None
 
 
+def _require_chain(path: Path) -> None:
+    try:
+        require_whole_chain(path)
+    except ImageError as error:
+        raise ImageError(f"{path.name}: cannot be read as an image ({error})") from None
+
+
+def _png(path: Path) -> NDArray[Any]:
+    """The size stands in the first bytes; what it says is asked of memory, so it is looked at first."""
+    data = bounded_bytes(path, MAX_PICTURE_BYTES)
+    width, height = (int.from_bytes(data[at : at + 4], "big") for at in (16, 20))
+    _require_size(path, height * width * 8, len(data))  # at most 4 values of 16 bits
+    return np.asarray(imagecodecs.png_decode(data))
+
+
+def _require_size(path: Path, decoded: int, size: int) -> None:
+    if decoded > MAX_PICTURE_BYTES or (decoded > ALWAYS_ALLOWED_BYTES and decoded > MAX_SWELLING * size):
+        raise ImageError(
+            f"{path.name}: {decoded / 1e6:.0f} MB of pixels are declared in {size} bytes, which no picture is. Export it again."
+        )
+
+
+def _require_honest(path: Path, tiff: tifffile.TiffFile, size: int) -> None:
+    """What the texts of a TIFF file claim is held against its pages, before anything as long as a claim is made."""
+    planes = sum(int(page.samplesperpixel) for page in tiff.pages)
+    if tiff.is_ome:
+        said = parse_ome_xml(str(tiff.ome_metadata), path.name)
+        declared = sum(image.declared_planes for image in said)
+        others = {name for image in said for name in image.file_names} - {path.name}
+        if others or declared > planes:
+            raise ImageError(
+                f"{path.name} speaks of {declared} planes or of other files, {planes} planes are in it. Save it as one file."
+            )
+    first = tiff.pages[0]
+    claims = [int(first.imagelength) * int(first.imagewidth) * int(first.samplesperpixel)]
+    if first.is_tiled:
+        claims.append(int(first.tilelength) * int(first.tilewidth) * int(first.samplesperpixel))
+    if first.dtype is not None:
+        _require_size(path, max(claims) * int(first.dtype.itemsize), size)
+
+
 def _of_tiff(path: Path, tiff: tifffile.TiffFile) -> Picture:
+    size = path.stat().st_size
+    _require_honest(path, tiff, size)
     series = tiff.series[0]
+    _require_size(path, int(series.nbytes), size)
     if len(tiff.series) > 1:
         raise ImageError(
             f"{path.name} holds {len(tiff.series)} images, expected one a file. Save them apart."
         )
-    size = path.stat().st_size
     for page in series.pages:
         if page is None or any(
             count <= 0 or offset + count > size

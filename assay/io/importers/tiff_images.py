@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from assay.errors import ImageError, VendorFileError
+from assay.foreign_files import MAX_SETTINGS_BYTES, bounded_text
 from assay.io.importers.imagej_text import imagej_calibration, imagej_channel_names
 from assay.io.importers.ome_xml import OmeImage, parse_ome_xml
 from assay.io.importers.tiff_pages import PlaneSource, TiffPages, scan_pages
@@ -322,7 +323,7 @@ def _with_sidecar(image: TiffImage) -> TiffImage:
     if not beside.is_file():
         return image
     try:
-        said = json.loads(beside.read_text(encoding="utf-8-sig"))
+        said = json.loads(bounded_text(beside, MAX_SETTINGS_BYTES))
     except (OSError, ValueError, RecursionError):
         return image
     if not isinstance(said, dict) or "spatial_calibration" not in said:

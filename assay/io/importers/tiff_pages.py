@@ -5,6 +5,7 @@ that was cut off for a shorter one and fills strips that are too short with zero
 """
 
 import itertools
+import stat
 import struct
 import zlib
 from dataclasses import dataclass
@@ -16,9 +17,11 @@ import tifffile
 from numpy.typing import NDArray
 
 from assay.errors import ImageError
+from assay.io.importers.tiff_limits import require_no_bomb, require_same_size
 
 MAX_PLANE_PIXELS = 2**30
 MAX_PAGES = 4_000_000
+MAX_TEXT_BYTES = 64 << 20  # of one tag
 PIXEL_TYPES = ("uint8", "uint16", "uint32", "int16", "float32")
 LABEL_TYPES = (*PIXEL_TYPES, "bool", "int8", "int32", "int64", "uint64", "float64")
 
@@ -29,6 +32,7 @@ _BROKEN = (
 )  # fmt: skip
 # bytes of one value of a tag, by the type's number
 _TAG_BYTES = dict(enumerate((0, 1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8, 4, 0, 0, 8, 8, 8)))
+_TEXT_TAGS = (1, 2, 7)  # types of tags: bytes, text, anything
 _REDUCED = 1  # bit of NewSubfileType: a smaller copy of another page
 
 
@@ -110,6 +114,7 @@ def _scan(
     _check_page(path, first, palette_is_display, LABEL_TYPES if labels else PIXEL_TYPES)
     cut_off = broken_chain
     pages: list[int] = []
+    spoken_for = 0
     for number in range(reachable):
         page = tiff.pages[number]
         if int(page.subfiletype) & _REDUCED:
@@ -123,6 +128,8 @@ def _scan(
         if fault is not None:
             cut_off = cut_off or f"page {number + 1} {fault}"
             break
+        spoken_for += sum(page.databytecounts)
+        require_no_bomb(path, page, spoken_for, size)
         pages.append(number)
     return TiffPages(
         path=path,
@@ -184,6 +191,7 @@ def _read_page(source: PlaneSource, pages: TiffPages, tiff: tifffile.TiffFile) -
     for piece in pieces:
         tiff.filehandle.seek(page.dataoffsets[piece])
         raw = tiff.filehandle.read(page.databytecounts[piece])
+        require_same_size(raw, page)
         data, (_, _, top, left, _), _ = page.decode(raw, piece, _fullsize=bool(page.is_tiled), **options)
         tall, wide = (
             (page.tilelength, page.tilewidth) if page.is_tiled else (page.rowsperstrip, pages.shape[1])
@@ -259,10 +267,24 @@ def _resolution(page: Any) -> tuple[float, float] | None:
     return y, x
 
 
+def require_whole_chain(path: Path) -> None:
+    """Refuse what is no TIFF file, or one whose chain of pages breaks off, before another reader opens it.
+
+    Raises:
+        ImageError: It is.
+    """
+    _, _, broken = _walk_chain(path)
+    if broken is not None:
+        raise ImageError(f"{path.name} is cut off or damaged: {broken}. Copy or export it again.")
+
+
 def _walk_chain(path: Path) -> tuple[int, int, str | None]:
     """Follow the chain of pages: (bytes in the file, pages reached, how the chain broke off or None)."""
     try:
-        size = path.stat().st_size
+        status = path.stat()
+        size = status.st_size
+        if not stat.S_ISREG(status.st_mode):
+            raise ImageError(f"{path.name} is not a TIFF image: it is no plain file. Take it away.")
         with path.open("rb") as file:
             head = file.read(16)
             order = {b"II": "<", b"MM": ">"}.get(head[:2])
@@ -281,6 +303,7 @@ def _count_pages(file: BinaryIO, size: int, order: str, big: bool, head: bytes) 
     count_form, next_form, entry = ("Q", "Q", 20) if big else ("H", "I", 12)
     position = struct.unpack(order + next_form, head[8:16] if big else head[4:8])[0]
     seen: set[int] = set()
+    headers = 0
     for number in itertools.count():
         if position == 0:
             return number, None
@@ -295,18 +318,25 @@ def _count_pages(file: BinaryIO, size: int, order: str, big: bool, head: bytes) 
         end = position + len(raw) + entries * entry + struct.calcsize(next_form)
         if entries == 0 or end > size:
             return number, f"the header of page {number + 1} lies beyond the end"
+        headers += entries * entry
+        if headers > size:
+            return number, f"the header of page {number + 1} lies in those of others"
         tags = file.read(entries * entry)
-        if _reach_of_tags(tags, order, big) > size:
+        if _reach_of_tags(Path(file.name).name, tags, order, big) > size:
             return number, f"part of the header of page {number + 1} lies beyond the end"
         position = struct.unpack(order + next_form, file.read(struct.calcsize(next_form)))[0]
     raise AssertionError("unreachable")
 
 
-def _reach_of_tags(tags: bytes, order: str, big: bool) -> int:
+def _reach_of_tags(name: str, tags: bytes, order: str, big: bool) -> int:
     """Byte up to which the values of a page's tags reach; 0 where all of them stand in the header."""
     reach = 0
     for _, kind, count, offset in struct.iter_unpack(order + ("HHQQ" if big else "HHII"), tags):
         length = _TAG_BYTES.get(kind, 0) * count
         if length > (8 if big else 4):
             reach = max(reach, offset + length)
+        if kind in _TEXT_TAGS and length > MAX_TEXT_BYTES:
+            raise ImageError(
+                f"{name}: {length >> 20} MB of text stand in its header, at most {MAX_TEXT_BYTES >> 20} MB are read. Export it again."
+            )
     return reach

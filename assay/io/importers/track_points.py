@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from assay.errors import ImageError
+from assay.foreign_files import csv_lines
 from assay.io.lineage_films import LineageFilm
 from assay.labels import CellRole
 from assay.stack import FieldId
@@ -32,7 +33,7 @@ def read_track_points(path: Path, *, role: CellRole, place: FieldId) -> LineageF
         TableError: A track is twice in a frame, or a daughter begins before her mother ends.
     """
     try:
-        reader = csv.DictReader(path.read_text(encoding="utf-8-sig").splitlines())
+        reader = csv.DictReader(csv_lines(path))
     except (OSError, UnicodeDecodeError) as error:
         raise ImageError(f"{path} cannot be read ({error}). Expected a CSV of positions.") from error
     columns = _columns(path, [str(name) for name in reader.fieldnames or ()])

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from assay.errors import ImageError, VendorFileError
+from assay.foreign_files import MAX_LIST_BYTES, csv_lines
 from assay.io.importers.file_names import NamedFile, NamedFiles, examples
 from assay.protocol import KINDS, Condition
 from assay.stack import well_name
@@ -59,12 +60,11 @@ def read_wells_list(
 
 def _rows(path: Path) -> list[tuple[int, dict[str, str]]]:
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        lines = csv_lines(path, MAX_LIST_BYTES)
     except (OSError, UnicodeDecodeError) as error:
         raise VendorFileError(
             f"the wells list {path} cannot be read ({error}). Save it as CSV in UTF-8."
         ) from error
-    lines = text.splitlines()
     header = lines[0] if lines else ""
     delimiter = max(",;\t", key=header.count)
     names = [name.strip().lower() for name in next(csv.reader([header], delimiter=delimiter), [])]

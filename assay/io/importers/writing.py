@@ -18,7 +18,6 @@ from assay.io.importers.tiff_pages import PlaneSource, TiffPages, read_plane, sc
 from assay.io.metadata import BLOCK, Ngff
 from assay.io.ome_zarr import PlateWriter
 from assay.labels import ChannelRole
-from assay.protocol import Condition
 
 _OPEN_FILES = 32
 _HASH_BYTES = 1 << 20
@@ -116,21 +115,6 @@ def _record_import(path: Path, plan: ImportPlan) -> None:
         ],
     }
     chunks.set_attributes(path, "", attributes)
-
-
-def recorded_conditions(path: Path) -> tuple[Condition, ...]:
-    """The conditions that the wells list gave when a plate was imported; none for any other plate."""
-    block = chunks.attributes_of(path, "").get(BLOCK, {})
-    return tuple(
-        Condition(
-            name=said["name"],
-            wells=tuple(said["wells"]),
-            kind=said["kind"],
-            seeded_et_ratio=said["seeded_et_ratio"],
-            extra=said["extra"],
-        )
-        for said in block.get("import", {}).get("conditions", [])
-    )
 
 
 class _Reader:

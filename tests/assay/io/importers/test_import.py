@@ -9,7 +9,9 @@ import tifffile
 import zarr
 
 from assay.errors import CalibrationError, ImageError, ProtocolError, VendorFileError
-from assay.io.importers import plan_import, recorded_conditions, run_import
+from assay.io.importers.planning import plan_import
+from assay.io.importers.recorded import recorded_conditions
+from assay.io.importers.writing import run_import
 from assay.io.ome_zarr import open_plate
 from assay.protocol import parse_protocol
 from assay.stack import FieldId

@@ -9,7 +9,8 @@ import tifffile
 import zarr
 
 from assay.errors import VendorFileError
-from assay.io.importers import plan_import, run_import
+from assay.io.importers.planning import plan_import
+from assay.io.importers.writing import run_import
 from assay.stack import FieldId
 
 DATA = Path(__file__).parents[4].parent / "shared" / "data"

@@ -52,3 +52,16 @@ class StorageError(AssayError, OSError):
 
 class TableError(AssayError, ValueError):
     """A table lacks a column, or holds one of another type."""
+
+
+class DamageError(AssayError, ValueError):
+    """A file that killassay wrote is not as it was written: altered, cut short, exchanged or gone.
+
+    Args:
+        message: The whole line.
+        why: What is wrong with it, in few words.
+    """
+
+    def __init__(self, message: str, *, why: str = "it was changed after it was written") -> None:
+        super().__init__(message)
+        self.why = why

@@ -22,7 +22,7 @@ from assay.io.ome_zarr import LabelPlate, Plate, open_plate
 from assay.io.results import Results
 from assay.labels import ChannelRole
 from assay.pipeline.work_files import read_brightness, work_file
-from assay.protocol import Protocol, read_protocol
+from assay.protocol import Protocol
 from assay.stack import FieldId
 from assay.units import Calibration
 from napari_plugin.films import FieldImages, label_films, preview_films, raw_films
@@ -75,7 +75,7 @@ class Images:
             results=results,
             labels=LabelPlate.open(results.labels) if results.labels.is_dir() else None,
             plate=open_plate(plate) if results.plate_path and plate.is_dir() else None,
-            protocol=read_protocol(results.protocol_file),
+            protocol=results.read_protocol(),
             fields=fields_of(path),
             store=store,
         )

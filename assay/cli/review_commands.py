@@ -21,23 +21,25 @@ _MANY = 40
 
 def verify(
     context: typer.Context,
-    results: Annotated[Path, typer.Argument(help="RESULTS folder.")],
+    results: Annotated[Path, typer.Argument(help="RESULTS folder, or a plate that killassay wrote.")],
 ) -> None:
-    """Compare every table, label chunk and review log with its recorded hash."""
+    """Compare every file that killassay wrote with its recorded hash: of RESULTS, or of an imported plate."""
     from assay.io.durable import size_text
+    from assay.io.plate_verification import verify_plate
     from assay.io.results import Results
     from assay.io.verification import tables_since_review, verify_results
 
     reporter: Reporter = context.obj
-    opened = Results.open(results)
+    is_plate = any((results / name).is_file() for name in ("zarr.json", ".zattrs"))
+    opened = None if is_plate else Results.open(results)
     with reporter.live():
-        found = verify_results(opened, reporter)
+        found = verify_plate(results, reporter) if opened is None else verify_results(opened, reporter)
     _say(
         f"compared: {found.n_files} files, {size_text(found.n_bytes)}; {found.n_decisions} decisions in {found.n_logs} review logs"
     )
     for line in found.unchecked:
         _say(f"not checked: {line}")
-    for line in tables_since_review(opened):
+    for line in tables_since_review(opened) if opened is not None else ():
         _say(f"to know: {line}; they are found again by place or listed as lost")
     for line in found.problems[:_MANY]:
         _say(f"DAMAGED {line}")
@@ -46,7 +48,12 @@ def verify(
     if found.problems:
         raise ResultsError(
             f"{results}: {len(found.problems)} things are not as they were written, the first: {found.problems[0]}. Put back "
-            "an unharmed copy, or run `killassay run` again, which redoes what is damaged of the run but not of the reviews."
+            + (
+                "an unharmed copy, or make the plate again."
+                if opened is None
+                else "an unharmed copy, or run `killassay run` again, which redoes what is damaged of the run but not of the "
+                "reviews."
+            )
         )
     _say("all of it is as it was written")
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from assay.errors import DamageError, ImageError, LostPixelsError
 from assay.io.chunk_sizes import require_decoded_size, shard_index
 from assay.io.guard import require_film_sizes, require_no_way_out, require_safe_array
-from assay.io.sums import METADATA_FILES, read_sums, sums_file
+from assay.io.sums import METADATA_FILES, SUMS, read_sums, sums_file
 from assay.io.witness import require_as_written
 
 _DECODING_ERRORS = (
@@ -306,11 +306,17 @@ def _require_metadata(folder: Path, where: str) -> bool:
         return False
     try:
         sums = read_sums(folder)
-        for path in sums.outputs:
-            if path.rpartition("/")[2] in METADATA_FILES:
-                require_as_written(sums.root / path, sums=sums)
+        for name in METADATA_FILES:
+            if sums.get(folder / name) is not None:
+                require_as_written(folder / name, sums=sums)
     except DamageError as error:
         raise ImageError(f"{where}: {error}") from error
+    altered = sums.altered_groups()
+    if altered:
+        raise ImageError(
+            f"{where}: {altered[0]} does not say any more what killassay wrote there. Restore it from a copy; if it was "
+            f"changed on purpose, delete {SUMS} in {folder.name}/ beside it, which vouched for it."
+        )
     return True
 
 

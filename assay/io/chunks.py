@@ -4,6 +4,7 @@ Every codec chain we write ends in a check (crc32c, or the one inside zstd), bec
 four in five flipped bits through as wrong pixels.
 """
 
+import copy
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,6 +21,7 @@ from zarr.codecs import BloscCodec, Crc32cCodec, ZstdCodec
 
 from assay.errors import ShapeError
 from assay.io.layout import ArrayLayout
+from assay.io.sums import METADATA_FILES
 
 Content = Literal["image", "labels"]
 _CONFIG: Any = {"write_empty_chunks": True, "order": "C"}
@@ -45,7 +47,11 @@ def _write_group(folder: Path, attributes: Mapping[str, Any], zarr_format: Liter
 
 
 def _dump(file: Path, values: Mapping[str, Any]) -> None:
-    file.write_text(json.dumps(values, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    file.write_bytes(_bytes(values))
+
+
+def _bytes(values: Mapping[str, Any]) -> bytes:
+    return (json.dumps(values, indent=2, allow_nan=False) + "\n").encode()
 
 
 def set_attributes(root: Path, path: str, attributes: Mapping[str, Any]) -> None:
@@ -58,13 +64,28 @@ def attributes_of(root: Path, path: str) -> dict[str, Any]:
     return dict(zarr.open_group(str(root), path=path, mode="r").attrs)
 
 
-def set_windows(root: Path, path: str, windows: Sequence[tuple[float, float]]) -> None:
-    """Set the display windows in an image's metadata."""
-    attributes = attributes_of(root, path)
-    ome = attributes.get("ome", attributes)
+def with_windows(attributes: Mapping[str, Any], windows: Sequence[tuple[float, float]]) -> dict[str, Any]:
+    """An image's attributes with these display windows."""
+    changed: dict[str, Any] = copy.deepcopy(dict(attributes))
+    ome = changed.get("ome", changed)
     for channel, (start, end) in zip(ome["omero"]["channels"], windows, strict=True):
         channel["window"].update(start=start, end=end)
-    set_attributes(root, path, attributes)
+    return changed
+
+
+def attributes_file(root: Path, path: str, attributes: Mapping[str, Any]) -> tuple[Path, bytes]:
+    """The metadata file of a group that exists, and what it holds with these attributes."""
+    folder = root / path
+    if (folder / "zarr.json").is_file():
+        values = json.loads((folder / "zarr.json").read_bytes())
+        return folder / "zarr.json", _bytes({**values, "attributes": attributes})
+    return folder / ".zattrs", _bytes(attributes)
+
+
+def metadata_files(root: Path, path: str) -> list[Path]:
+    """The metadata files of a group or array and of all groups above it."""
+    folders = [root / path, *(root / above for above in Path(path).parents)] if path else [root]
+    return [folder / name for folder in folders for name in METADATA_FILES if (folder / name).is_file()]
 
 
 def make_array(

@@ -6,13 +6,17 @@ Knows files and folders; knows nothing of what is in them. Whatever the disk ref
         write_whole(path, data)
 """
 
+import ctypes
 import errno
 import os
 import shutil
+import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from assay.errors import StorageError
 
@@ -34,6 +38,9 @@ _TO_DO = {
     errno.EACCES: "Choose another folder, or ask its owner.",
     errno.EPERM: "Choose another folder, or ask its owner.",
 }
+
+
+_FEW = 2  # files up to which each is waited for by itself; one syncfs waits for all of them at once
 
 
 def refusal(error: OSError, what: str, where: Path) -> StorageError:
@@ -84,6 +91,32 @@ def write_whole(path: Path, data: bytes) -> None:
         sync_folder(path.parent)
 
 
+def write_all(contents: Mapping[Path, bytes]) -> None:
+    """Write files as `write_whole` does, waiting for the disk once for all of them.
+
+    Raises:
+        StorageError: The disk refuses; of the old files some may be replaced, each whole.
+    """
+    if len(contents) <= _FEW:
+        for path, data in contents.items():
+            write_whole(path, data)
+        return
+    mark = f"{os.getpid()}.{time.monotonic_ns()}.partial"
+    partial = {path: path.with_name(f".{path.name}.{mark}") for path in contents}
+    try:
+        for path, data in contents.items():
+            with disk_refusals(path.name, path.parent):
+                partial[path].write_bytes(data)
+        sync_files(partial.values())
+        for path, written in partial.items():
+            with disk_refusals(path.name, path.parent):
+                written.replace(path)
+    finally:
+        for written in partial.values():
+            written.unlink(missing_ok=True)
+    sync_files(contents)
+
+
 @contextmanager
 def made_whole(folder: Path) -> Iterator[Path]:
     """Make a folder under another name and rename it when all of it is there.
@@ -111,6 +144,8 @@ def sync_files(paths: Iterable[Path]) -> None:
         StorageError: The disk refuses.
     """
     kept = sorted(set(paths))
+    if len(kept) > _FEW and _sync_filesystems({path.parent for path in kept}):
+        return
     for path in kept:
         with disk_refusals(path.name, path.parent), path.open("rb+") as file:
             os.fsync(file.fileno())
@@ -135,9 +170,41 @@ def sync_folder(folder: Path) -> None:
 
 def sync_disk(folder: Path) -> None:
     """Put everything written so far on the disk, for folders of too many files to name."""
-    if hasattr(os, "sync"):
+    if not _sync_filesystems({folder}) and hasattr(os, "sync"):
         os.sync()
     sync_folder(folder)
+
+
+def _sync_filesystems(folders: Iterable[Path]) -> bool:
+    """Write out all that the file systems of these folders still hold in memory; False where that cannot be asked."""
+    call = _syncfs()
+    if call is None:
+        return False
+    done: set[int] = set()
+    for folder in sorted(folders):
+        device = folder.stat().st_dev
+        if device in done:
+            continue
+        with disk_refusals("a folder", folder):
+            handle = os.open(folder, os.O_RDONLY)
+            try:
+                if call(handle) != 0:
+                    number = ctypes.get_errno()
+                    if number in (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP):
+                        return False
+                    raise OSError(number, os.strerror(number))
+            finally:
+                os.close(handle)
+        done.add(device)
+    return True
+
+
+@lru_cache(maxsize=1)
+def _syncfs() -> Any:
+    """The system call, which only Linux has."""
+    if sys.platform != "linux":
+        return None
+    return getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
 
 
 def free_bytes(path: Path) -> int:

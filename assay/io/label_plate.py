@@ -21,36 +21,31 @@ viewer without the raw data.
 """
 
 from collections.abc import Mapping, Sequence
+from itertools import product
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from assay.errors import ImageError, ShapeError
+from assay.errors import DamageError, ImageError, ShapeError
 from assay.io import chunks
 from assay.io.checked import CheckedArray, Window
 from assay.io.display import WINDOW_FIELDS, WINDOW_FRAMES, display_window, spread
-from assay.io.durable import disk_refusals, made_whole, sync_disk
+from assay.io.durable import disk_refusals, made_whole, sync_disk, write_all
 from assay.io.image_groups import UNFINISHED, make_plate, per_field
-from assay.io.layout import array_layout, pyramid_shapes, require_whole_shards, shard_frames_of
+from assay.io.label_groups import LABEL_DTYPE, LABEL_FOLDERS, LabelValues, make_label_arrays
+from assay.io.layout import pyramid_shapes, require_whole_shards, shard_frames_of
 from assay.io.metadata import (
     BLOCK,
-    label_attributes,
-    labels_attributes,
-    multiscales_block,
 )
 from assay.io.preview import FrameShape, PreviewPlan, shrink, shrink_factor
 from assay.io.pyramid import half_image, half_labels
+from assay.io.sums import sum_of, write_sums
+from assay.io.witness import require_as_written
 from assay.labels import CELL_ROLES, CellRole, ChannelRole
 from assay.stack import FieldId
 from assay.units import Calibration
-
-LABEL_DTYPE = np.dtype(np.uint32)
-LabelValues = Literal["track_id", "label"]
-LABEL_VALUES = "values"
-"""Key in a label image's own metadata: "track_id", or "label" where a value means nothing in the next frame."""
-_FOLDERS: dict[CellRole, str] = {"effector": "effectors", "target": "targets"}
 
 
 class LabelPlate:
@@ -121,7 +116,7 @@ class LabelPlate:
                     levels = len(pyramid_shapes(shape)) if pyramid else 1
                     step = plate.shard_frames(field)
                     preview.make(making, field, shape, calibrations[field], levels=levels, shard_frames=step)
-                _make_label_images(making, field, shape, calibrations[field], pyramid=pyramid, values=values)
+                make_label_arrays(making, field, shape, calibrations[field], pyramid=pyramid, values=values)
         return plate
 
     @classmethod
@@ -132,6 +127,8 @@ class LabelPlate:
             ImageError: There are none, or they are not ours.
         """
         path = Path(path)
+        if (path / "zarr.json").is_file():
+            require_as_written(path / "zarr.json", unit="plate")
         block = _block_of(path)
         try:
             rows = [
@@ -145,6 +142,10 @@ class LabelPlate:
     def fields(self) -> tuple[FieldId, ...]:
         """Fields, sorted."""
         return tuple(sorted(self._shapes))
+
+    def moved(self, path: Path) -> "LabelPlate":
+        """The same at another place."""
+        return LabelPlate(path, self._shapes, preview_shrink=self._shrink)
 
     @property
     def finished(self) -> bool:
@@ -182,7 +183,7 @@ class LabelPlate:
             ShapeError: The frames are not whole shards, or of another shape or type.
             StorageError: The disk refuses.
         """
-        where = f"{field}, {_FOLDERS[role]}"
+        where = f"{field}, {LABEL_FOLDERS[role]}"
         self._require_fitting(where, field, first_frame, labels.shape)
         if labels.dtype.kind not in "iu":
             raise ShapeError(f"{where}: labels must be whole numbers, got {labels.dtype}.")
@@ -230,7 +231,9 @@ class LabelPlate:
         path = self._levels(field, role)[0]
         key = f"checked {path}"
         if key not in self._arrays:
-            self._arrays[key] = CheckedArray(self.path, path, where=f"{field}, {_FOLDERS[role]}", axes="tyx")
+            self._arrays[key] = CheckedArray(
+                self.path, path, where=f"{field}, {LABEL_FOLDERS[role]}", axes="tyx"
+            )
         array: CheckedArray = self._arrays[key]
         return array.read(list(frames), None, window=window).astype(LABEL_DTYPE, copy=False)
 
@@ -252,38 +255,74 @@ class LabelPlate:
             files += chunks.files_of(self.path, self._writable(path), first_frame, wanted)
         return files
 
-    def close(self) -> None:
-        """Choose display windows and take the mark of an unfinished plate off; the ledger knows what was written."""
-        self.choose_windows()
+    def close(self, *, with_sums: bool = True) -> None:
+        """Choose display windows and take the mark of an unfinished plate off.
+
+        Args:
+            with_sums: Whether all is written, and a list of sums is kept beside it; in RESULTS the ledger knows
+                what was written.
+        """
         with disk_refusals("the label images", self.path):
-            sync_disk(self.path)
+            self.choose_windows()
             _update_block(self.path, {UNFINISHED: None})
+            for field, role in product(self.fields, CELL_ROLES) if with_sums else ():
+                for path in self._levels(field, role):
+                    self._write_sums(path, self._shapes[field][0])
+            sync_disk(self.path)
 
     def choose_windows(self) -> None:
-        """Set the previews' display windows from what was written into them so far.
+        """Set the previews' display windows from what was written into them so far."""
+        with disk_refusals("the label images", self.path):
+            write_all(self.with_windows())
 
-        The driver does this at the end, where labels are written after `close`.
-        """
+    def metadata_files(self) -> list[Path]:
+        """Every file that holds no pixels, but those in which display windows are set."""
+        shown = {self.path / field.path for field in self.fields if self._shrink[field]}
+        return sorted(file for file in self.path.rglob("zarr.json") if file.parent not in shown)
+
+    def window_files(self) -> list[Path]:
+        """The metadata files in which display windows are set."""
+        return [self.path / field.path / "zarr.json" for field in self.fields if self._shrink[field]]
+
+    def _write_sums(self, path: str, n_frames: int) -> None:
+        files = chunks.files_of(self.path, self._writable(path), 0, n_frames)
+        sums = {file: sum_of(file) for file in files if file.is_file()}
+        own, *above = chunks.metadata_files(self.path, path)
+        write_sums(
+            own.parent, self.path, {**sums, own: sum_of(own)}, {file: file.read_bytes() for file in above}
+        )
+
+    def with_windows(self) -> dict[Path, bytes]:
+        """The previews' metadata files, and what they hold with display windows of what was written so far."""
         channels: list[list[NDArray[Any]]] = []
         shown = [field for field in self.fields if self._shrink[field]]
         for field in spread(shown, WINDOW_FIELDS):
             array = self._writable(f"{field.path}/0")
             for frame in spread(range(array.shape[0]), WINDOW_FRAMES):
                 if all(file.is_file() for file in chunks.files_of(self.path, array, frame, 1)):
-                    planes = array[frame]
+                    try:
+                        planes = self.read_preview(field, [frame])[0]
+                    except (
+                        ImageError,
+                        DamageError,
+                    ):  # of a field that failed: it is shown by the others' windows
+                        continue
                     channels = channels or [[] for _ in planes]
                     for values, plane in zip(channels, planes, strict=True):
                         values.append(plane)
-        if channels:
-            with disk_refusals("the label images", self.path):
-                for field in shown:
-                    chunks.set_windows(self.path, field.path, [display_window(planes) for planes in channels])
+        windows = [display_window(planes) for planes in channels]
+        files = {}
+        for field in shown if windows else ():
+            attributes = chunks.with_windows(chunks.attributes_of(self.path, field.path), windows)
+            file, data = chunks.attributes_file(self.path, field.path, attributes)
+            files[file] = data
+        return files
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_arrays": {}}
 
     def _levels(self, field: FieldId, role: CellRole) -> list[str]:
-        return self._levels_of(field, f"{field.path}/labels/{_FOLDERS[role]}")
+        return self._levels_of(field, f"{field.path}/labels/{LABEL_FOLDERS[role]}")
 
     def _preview_levels(self, field: FieldId) -> list[str]:
         return self._levels_of(field, field.path)
@@ -312,41 +351,6 @@ class LabelPlate:
             first_frame=first_frame,
             written=shape[0],
         )
-
-
-def _make_label_images(
-    root: Path,
-    field: FieldId,
-    shape: FrameShape,
-    calibration: Calibration,
-    *,
-    pyramid: bool,
-    values: LabelValues | None,
-) -> None:
-    names = [_FOLDERS[role] for role in CELL_ROLES]
-    chunks.make_group(root, f"{field.path}/labels", labels_attributes(names, ngff="0.5"), zarr_format=3)
-    shapes = pyramid_shapes(shape) if pyramid else [shape]
-    step = shard_frames_of(shape, itemsize=LABEL_DTYPE.itemsize, sharded=True)
-    for name in names:
-        multiscales = multiscales_block(
-            "tyx", calibration=calibration, levels=len(shapes), ngff="0.5", name=name, method="nearest"
-        )
-        group = f"{field.path}/labels/{name}"
-        attributes = label_attributes(multiscales=multiscales, ngff="0.5")
-        if values is not None:
-            attributes[BLOCK] = {LABEL_VALUES: values}
-        chunks.make_group(root, group, attributes, zarr_format=3)
-        for level, level_shape in enumerate(shapes):
-            layout = array_layout(level_shape, itemsize=LABEL_DTYPE.itemsize, sharded=True, shard_frames=step)
-            chunks.make_array(
-                root,
-                f"{group}/{level}",
-                layout,
-                dtype=LABEL_DTYPE,
-                axes="tyx",
-                content="labels",
-                zarr_format=3,
-            )
 
 
 def _block_of(path: Path) -> dict[str, Any]:

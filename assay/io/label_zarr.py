@@ -17,7 +17,8 @@ from assay.errors import ImageError, TableError
 from assay.io.checked import CheckedArray
 from assay.io.image_info import group_attributes, image_info, ome_of
 from assay.io.label_films import FilmShape, LabelFilm, named, require_shape
-from assay.io.label_plate import LABEL_VALUES, LabelPlate
+from assay.io.label_groups import LABEL_VALUES
+from assay.io.label_plate import LabelPlate
 from assay.io.label_roles import FOLDERS, OPTIONS, RoleWords
 from assay.io.lineages import Lineage
 from assay.io.metadata import BLOCK

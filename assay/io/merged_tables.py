@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 from assay.columns import columns_of
 from assay.errors import TableError
 from assay.io.durable import disk_refusals, sync_files
+from assay.io.witness import require_as_written
 
 _ARROW_TYPES = {"text": pa.string(), "int": pa.int64(), "float": pa.float64(), "bool": pa.bool_()}
 
@@ -58,6 +59,7 @@ def merge_tables(folder: Path, name: str, parts: Sequence[Path], channel_names: 
 
 
 def _fitted(part: Path, schema: Any) -> Any:
+    require_as_written(part)
     try:
         table = pq.ParquetFile(part, page_checksum_verification=True).read()
     except (pa.ArrowException, OSError) as error:

@@ -24,6 +24,7 @@ from assay.io.checked import CheckedArray, Window
 from assay.io.guard import inner_path
 from assay.io.image_info import ImageInfo, group_attributes, image_info, ome_of
 from assay.io.metadata import BLOCK, UNFINISHED
+from assay.io.sums import METADATA_FILES, SUMS
 from assay.protocol import CalibrationSettings
 from assay.stack import FieldId, well_name
 from assay.units import Calibration
@@ -31,7 +32,7 @@ from assay.units import Calibration
 MissingChunks = Literal["fail", "mask"]
 MAX_WELLS, MAX_FIELDS = 3456, 100_000  # the largest plates have so many wells
 _DIGITS = 9  # of a field's number
-_METADATA_FILES = ("zarr.json", ".zattrs", ".zarray", ".zgroup")
+_NO_PIXELS = {*METADATA_FILES, SUMS}
 
 
 class PlateStack:
@@ -58,7 +59,7 @@ class PlateStack:
             )
         self._shape = (array.size("t"), array.size("c"), array.size("y"), array.size("x"))
         self._dtype = array.dtype
-        self._names = info.channel_names(self._shape[1])
+        self._names = info.channel_names(self._shape[1], str(field_id))
         array.name_channels(self._names)
         self._calibration = info.calibration(str(field_id), self._shape[0], given)
 
@@ -237,7 +238,7 @@ def open_plate(path: Path | str) -> Plate:
     path = Path(path)
     if not path.is_dir():
         raise ImageError(
-            f"{path} does not exist."
+            f"{path} does not exist. Give the path of an OME-Zarr plate."
             if not path.exists()
             else f"{path} is a file. Expected a folder, an OME-Zarr plate."
         )
@@ -280,12 +281,14 @@ def _plate_of(path: Path, plate: Any, attributes: dict[str, Any]) -> Plate:
         for number, image in _numbered(listed):
             inner_path(folder, image, f"well {well}")
             if FieldId(well, number) in groups:
-                raise ImageError(f"{FieldId(well, number)}: the plate {path.name} lists it twice.")
+                raise ImageError(
+                    f"{FieldId(well, number)}: the plate {path.name} lists it twice. Take one out of it."
+                )
             groups[FieldId(well, number)] = f"{well_path}/{image}"
         if len(groups) > MAX_FIELDS:
             raise ImageError(f"{path}: the metadata lists more than {MAX_FIELDS} fields, which no plate has.")
     if not groups and not broken:
-        raise ImageError(f"{path}: the plate has no fields.")
+        raise ImageError(f"{path}: the plate has no fields. Restore its metadata, or import it again.")
     return Plate(path=path, name=name, groups=groups, broken=broken, attrs=attributes)
 
 
@@ -310,7 +313,7 @@ def _numbered(paths: list[Any]) -> list[tuple[int, Any]]:
 
 def _add_metadata(digest: Any, folder: Path) -> None:
     """Bytes of the metadata files, whole or damaged."""
-    for name in _METADATA_FILES:
+    for name in METADATA_FILES:
         if (folder / name).is_file():
             digest.update((folder / name).read_bytes())
 
@@ -323,7 +326,7 @@ def files_below(folder: Path, prefix: str = "") -> Iterator[tuple[str, int, int]
         for entry in entries:
             if entry.is_dir(follow_symlinks=False):
                 yield from files_below(Path(entry.path), f"{prefix}{entry.name}/")
-            elif entry.name not in _METADATA_FILES and not entry.name.endswith(".partial"):
+            elif entry.name not in _NO_PIXELS and not entry.name.endswith(".partial"):
                 status = entry.stat()
                 yield f"{prefix}{entry.name}", status.st_size, status.st_mtime_ns
 

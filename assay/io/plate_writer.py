@@ -29,11 +29,13 @@ from numpy.typing import DTypeLike, NDArray
 from assay.errors import ImageError, ShapeError
 from assay.io import chunks
 from assay.io.display import WINDOW_FIELDS, WINDOW_FRAMES, display_window, spread
-from assay.io.durable import disk_refusals, made_whole, sync_disk
+from assay.io.durable import disk_refusals, made_whole, sync_disk, write_whole
 from assay.io.image_groups import UNFINISHED, ImagePlan, Shape, make_plate, per_field, require_possible
 from assay.io.layout import pyramid_shapes, require_whole_shards
+from assay.io.ledger import Output
 from assay.io.metadata import BLOCK, Ngff
 from assay.io.pyramid import half_image
+from assay.io.sums import sum_of, write_sums
 from assay.labels import ChannelRole
 from assay.stack import FieldId
 from assay.units import Calibration
@@ -47,6 +49,7 @@ class PlateWriter:
         self._shapes = dict(fields)
         self._is_plate = is_plate
         self._missing: dict[FieldId, set[int]] = {}
+        self._sums: dict[Path, Output] = {}
         self._arrays: dict[str, Any] = {}
 
     @classmethod
@@ -106,6 +109,7 @@ class PlateWriter:
                     "missing_frames": sorted((missing_frames or {}).get(field, ())),
                     "source_files": list((source_files or {}).get(field, ())),
                     "empty_chunks_written": True,
+                    "sums": True,
                     "channel_roles": dict(channel_roles or {}),
                 }
                 if form == "image":
@@ -155,7 +159,10 @@ class PlateWriter:
                 first = first_frame + start
                 for level in range(len(pyramid_shapes(array.shape))):
                     block = half_image(block) if level else block
-                    chunks.write_frames(self.path, self._array(field, level), first, block)
+                    written = self._array(field, level)
+                    chunks.write_frames(self.path, written, first, block)
+                    for file in chunks.files_of(self.path, written, first, len(block)):
+                        self._sums[file] = sum_of(file)
 
     def mark_missing(self, field: FieldId, frames: Collection[int]) -> None:
         """Record frames found to be missing while writing; `close` of this writer puts it down."""
@@ -180,13 +187,19 @@ class PlateWriter:
             self._require_written(field)
         with disk_refusals("the plate", self.path):
             windows = self._windows()
-            sync_disk(self.path)
-            for field in self.fields:
-                self._finish_image(field, windows)
+            finished = dict(self._finished_image(field, windows) for field in self.fields)
             if self._is_plate:
                 root = chunks.attributes_of(self.path, "")
                 root[BLOCK].pop(UNFINISHED, None)
-                chunks.set_attributes(self.path, "", root)
+                marked, text = chunks.attributes_file(self.path, "", root)
+            else:  # the one image carries the mark itself
+                marked, text = finished.popitem()
+            for file, data in finished.items():
+                write_whole(file, data)
+            for field in self.fields:
+                self._write_sums(field, {marked: text})
+            sync_disk(self.path)
+            write_whole(marked, text)  # last: it says that all is there
 
     def __enter__(self) -> Self:
         return self
@@ -239,13 +252,27 @@ class PlateWriter:
         frames = {*record["missing_frames"], *self._missing.get(field, ())}
         return {**record, "missing_frames": sorted(frames)}
 
-    def _finish_image(self, field: FieldId, windows: Sequence[tuple[float, float]]) -> None:
-        group = self._group(field)
-        chunks.set_windows(self.path, group, windows)
-        record = self._record(field)
+    def _finished_image(self, field: FieldId, windows: Sequence[tuple[float, float]]) -> tuple[Path, bytes]:
+        """The metadata file of a field and what it holds in the end."""
+        group, record = self._group(field), self._record(field)
         record.pop(UNFINISHED, None)
-        attributes = chunks.attributes_of(self.path, group)
-        chunks.set_attributes(self.path, group, {**attributes, BLOCK: record})
+        attributes = chunks.with_windows(chunks.attributes_of(self.path, group), windows)
+        return chunks.attributes_file(self.path, group, {**attributes, BLOCK: record})
+
+    def _write_sums(self, field: FieldId, to_come: Mapping[Path, bytes]) -> None:
+        """Write the list of sums of each level: its chunks, its metadata and that of all groups above it."""
+        for level in range(len(pyramid_shapes(self._shapes[field]))):
+            array = self._array(field, level)
+            files = chunks.files_of(self.path, array, 0, self._shapes[field][0])
+            sums = {file: self._sums.get(file) or sum_of(file) for file in files}
+            folder = self.path / array.path
+            groups = {}
+            for file in chunks.metadata_files(self.path, array.path):
+                if file.parent == folder:
+                    sums[file] = sum_of(file)
+                elif file.name != ".zgroup":
+                    groups[file] = to_come.get(file) or file.read_bytes()
+            write_sums(folder, self.path, sums, groups)
 
 
 def _check_frames(where: str, array: Any, frames: NDArray[Any]) -> None:

@@ -16,7 +16,7 @@ import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +24,11 @@ from assay.errors import ResultsError
 from assay.io.durable import disk_refusals, require_free_space, write_whole
 from assay.io.ledger import Ledger
 from assay.io.lock import living_locks, release_lock, take_lock
+from assay.io.witness import FILES, MARK, UNSEALED_FORMAT, ledger_of, require_as_written
+from assay.protocol import Protocol, read_protocol
 
-_MARK = "results.json"
-_FORMAT = 1
+_FORMAT = 2
+_READ = (UNSEALED_FORMAT, _FORMAT)
 _LOOK_AGAIN_S = 0.2
 
 
@@ -38,6 +40,7 @@ class Results:
     plate_name: str
     plate_identity: str
     plate_path: str
+    version: int = _FORMAT  # of the folder's format
 
     @classmethod
     def create_or_open(
@@ -56,7 +59,7 @@ class Results:
             StorageError: The disk refuses.
         """
         path = Path(path)
-        if (path / _MARK).is_file():
+        if (path / MARK).is_file():
             return _of_this_plate(cls.open(path), plate_name, plate_identity, plate_path)
         if path.exists() and (not path.is_dir() or any(_is_foreign(entry) for entry in path.iterdir())):
             raise ResultsError(
@@ -68,6 +71,7 @@ class Results:
             path.mkdir(parents=True, exist_ok=True)
         results._write_mark()  # first, so that whoever dies or comes in between finds a RESULTS folder
         results._make_folders()
+        results._vouch_for_mark()
         return results
 
     @classmethod
@@ -79,7 +83,7 @@ class Results:
         """
         path = Path(path)
         try:
-            values = json.loads((path / _MARK).read_bytes())
+            values = json.loads((path / MARK).read_bytes())
             version = values["format"]
             plate = values["plate"]
             opened = cls(
@@ -87,13 +91,14 @@ class Results:
                 plate_name=plate["name"],
                 plate_identity=plate["identity"],
                 plate_path=plate["path"],
+                version=version,
             )
         except (OSError, ValueError, LookupError, TypeError) as error:
             raise ResultsError(
-                f"{path} is no RESULTS folder of killassay ({_MARK} is missing or damaged). "
+                f"{path} is no RESULTS folder of killassay ({MARK} is missing or damaged). "
                 "`killassay run PLATE.zarr --protocol P.toml --out RESULTS` makes one."
             ) from error
-        if version != _FORMAT:
+        if version not in _READ:
             raise ResultsError(
                 f"{path} was written by another version of killassay (format {version}, expected {_FORMAT}). "
                 "Choose another folder for --out."
@@ -138,15 +143,35 @@ class Results:
     @property
     def ledger(self) -> Ledger:
         """What is done."""
-        return Ledger(self.path / "ledger", base=self.path)
+        return ledger_of(self.path)
+
+    def keep_file(self, file: Path, data: bytes) -> Path:
+        """Write a file that every run writes again, and let the ledger vouch for it.
+
+        Raises:
+            StorageError: The disk refuses.
+        """
+        unit = file.relative_to(self.path).as_posix().replace("/", "-")
+        self.ledger.promise(FILES, unit, {file: data})
+        return file
 
     def write_protocol(self, text: str) -> None:
         """Keep the settings that were used, as TOML."""
-        write_whole(self.protocol_file, text.encode())
+        self.keep_file(self.protocol_file, text.encode())
+
+    def read_protocol(self) -> Protocol:
+        """The settings that were used.
+
+        Raises:
+            DamageError: They are not as they were written.
+            ProtocolError: They cannot be read.
+        """
+        require_as_written(self.protocol_file)
+        return read_protocol(self.protocol_file)
 
     def write_provenance(self, values: Mapping[str, Any]) -> None:
         """Keep how the results came about."""
-        write_whole(self.provenance_file, (json.dumps(values, indent=2, sort_keys=True) + "\n").encode())
+        self.keep_file(self.provenance_file, (json.dumps(values, indent=2, sort_keys=True) + "\n").encode())
 
     def read_provenance(self) -> dict[str, Any]:
         """How the results came about; empty where nothing was written yet.
@@ -154,6 +179,8 @@ class Results:
         Raises:
             ResultsError: The file is damaged.
         """
+        if self.provenance_file.exists():
+            require_as_written(self.provenance_file)
         try:
             return dict(json.loads(self.provenance_file.read_bytes()))
         except FileNotFoundError:
@@ -211,8 +238,11 @@ class Results:
 
     def _write_mark(self) -> None:
         plate = {"name": self.plate_name, "identity": self.plate_identity, "path": self.plate_path}
-        values = {"format": _FORMAT, "made_by": "killassay", "plate": plate}
-        write_whole(self.path / _MARK, (json.dumps(values, indent=2, sort_keys=True) + "\n").encode())
+        values = {"format": self.version, "made_by": "killassay", "plate": plate}
+        write_whole(self.path / MARK, (json.dumps(values, indent=2, sort_keys=True) + "\n").encode())
+
+    def _vouch_for_mark(self) -> None:
+        self.ledger.commit(FILES, MARK, "", [self.path / MARK])
 
 
 def _of_this_plate(results: Results, name: str, identity: str, path: str) -> Results:
@@ -221,13 +251,15 @@ def _of_this_plate(results: Results, name: str, identity: str, path: str) -> Res
             f"{results.path} holds the results of another plate ({results.plate_name!r}, this one is {name!r}), or "
             "the plate's metadata was changed since. Choose another folder for --out, or delete that one."
         )
-    moved = Results(path=results.path, plate_name=name, plate_identity=identity, plate_path=path)
+    moved = replace(results, plate_name=name, plate_path=path)
     if moved != results:
         moved._write_mark()
     moved._make_folders()
+    if moved != results or results.ledger.record(FILES, MARK) is None:
+        moved._vouch_for_mark()
     return moved
 
 
 def _is_foreign(entry: Path) -> bool:
     """Whether a file is of other things; a RESULTS folder that is just being made holds only its mark."""
-    return not entry.name.startswith(".") and entry.name != _MARK
+    return not entry.name.startswith(".") and entry.name != MARK

@@ -4,9 +4,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from assay.io.review_logs import log_files
+from assay.errors import ResultsError
+from assay.io.results import Results
+from assay.io.review_logs import log_files, log_folders
 from assay.io.review_parsing import log_bytes, parsed_log
 from assay.review.chain import longest_common, read_chain
+
+REVIEWED = "reviewed"
+"""Step of the ledger that vouches for the reviewed tables, and says up to where they count the logs."""
 
 
 def verify_logs(folder: Path) -> list[str]:
@@ -25,6 +30,48 @@ def verify_logs(folder: Path) -> list[str]:
     for name, header in headers.items():
         found += _cut_short(name, header, hashes)
     return found
+
+
+def log_ends(results: Results) -> dict[str, list[Any]]:
+    """Of every log of RESULTS how many lines it has and the hash of its last."""
+    ends: dict[str, list[Any]] = {}
+    for path in (path for folder in log_folders(results) for path in log_files(folder)):
+        data, _ = log_bytes(path)
+        hashes = read_chain(data).hashes if data else ()
+        if hashes:
+            ends[path.name] = [len(hashes), hashes[-1]]
+    return ends
+
+
+def lost_decisions(results: Results) -> list[str]:
+    """Logs that hold less now than when the reviewed tables were made, one line each."""
+    record = results.ledger.record(REVIEWED, "plate")
+    counted = {} if record is None else record.facts.get("logs", {})
+    hashes = {}
+    for path in (path for folder in log_folders(results) for path in log_files(folder)):
+        data, _ = log_bytes(path)
+        hashes[path.name] = read_chain(data).hashes if data else ()
+    found = []
+    for name, (n_lines, last) in sorted(counted.items()):
+        if name not in hashes:
+            found.append(f"{name}: missing; the reviewed tables count its {n_lines} lines")
+        elif not longest_common(hashes[name], n_lines, last):
+            found.append(f"{name}: has {len(hashes[name])} lines; the reviewed tables count {n_lines}")
+    return found
+
+
+def require_no_decision_lost(results: Results) -> None:
+    """Refuse logs that hold less than was counted already.
+
+    Raises:
+        ResultsError: One was cut short or is gone.
+    """
+    lost = lost_decisions(results)
+    if lost:
+        raise ResultsError(
+            f"{results.path}/review/{lost[0]}. Put back an unharmed copy; to go on without what is lost, delete "
+            f"ledger/{REVIEWED}/plate.json."
+        )
 
 
 def _cut_short(name: str, header: Mapping[str, Any], hashes: Mapping[str, tuple[str, ...]]) -> list[str]:

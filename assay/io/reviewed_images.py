@@ -20,7 +20,7 @@ from assay.io.results import Results
 from assay.io.review_logs import bound_decisions, log_folders
 from assay.io.tables import read_table
 from assay.labels import CELL_ROLES, CellRole, ChannelRole
-from assay.protocol import Protocol, read_protocol
+from assay.protocol import Protocol
 from assay.review.decisions import Decision
 from assay.review.events import review_events
 from assay.review.state import replay
@@ -62,7 +62,7 @@ def read_corrected_images(results: Path) -> Iterator[AnnotatedImage]:
             f"{results}: the raw images, {plate_path}, are not there, and a model learns from them. Put the plate back."
         )
     plate, labels = open_plate(plate_path), LabelPlate.open(opened.labels)
-    protocol = read_protocol(opened.protocol_file)
+    protocol = opened.read_protocol()
     folders = log_folders(opened)
     alone = len({field for field, _, _ in corrections}) == 1
     for place, edits in corrections.items():

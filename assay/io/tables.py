@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from assay.columns import MEAN_PREFIX, TABLES, Column, Table, columns_of, length, make_table
 from assay.errors import TableError
 from assay.io.durable import write_whole
+from assay.io.witness import require_as_written
 
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
@@ -203,6 +204,7 @@ def _parquet_bytes(table: Any) -> bytes:
 def _read_parquet(file: Path) -> Any:
     if not file.is_file():
         raise TableError(f"table {file} is missing. Run the step that writes it again.")
+    require_as_written(file)
     try:
         return pq.ParquetFile(file, page_checksum_verification=True).read()
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:

@@ -5,19 +5,34 @@ found.problems     # one line each: which file, which line, what is wrong
 found.unchecked    # what nothing vouches for, said so that nobody takes silence for health
 """
 
-from collections.abc import Mapping
+import json
+import re
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
 
-from assay.errors import ResultsError
-from assay.io.ledger import Record, file_sha256
+from assay.errors import AssayError, ResultsError
+from assay.io.ledger import Output, Record, difference, file_sha256
 from assay.io.results import Results
-from assay.io.review_checks import verify_logs
+from assay.io.review_checks import lost_decisions, verify_logs
 from assay.io.review_logs import log_files, log_folders, read_log, table_digests
+from assay.io.witness import BEGUN, FILES, UNSEALED_FORMAT, place_of, units_of
 
-_WRITTEN_AGAIN = ("report.html", "protocol.toml", "provenance.json", "results.json")
-_REVIEWED = "tables/reviewed"
+_SHOWN = 5
+_IN_PLATE = re.compile(r"zarr/([A-Z]+)/(\d+)/(\d+)/")
+_FIRST = re.compile(r"(?<=\d)_\d{6,}$")
+
+_UNFINISHED = "the run was not finished: run the same `killassay run` again"
+_OF_FIELDS = {
+    "brightness": False,
+    "pixels": True,
+    "pairs": True,
+    "link": False,
+    "labels": True,
+    "events": False,
+}
+"""Steps of a run that have units for each field, and whether these are runs of frames."""
 
 
 class Progress(Protocol):
@@ -49,25 +64,31 @@ def verify_results(results: Results, progress: Progress | None = None) -> Verifi
     records, problems = _records(results)
     if progress is not None:
         progress.begin("records of the ledger", len(records))
+    known = {one.sha256: one.path for record in records for one in record.outputs}
     vouched: set[str] = set()
     n_bytes = 0
     for record in records:
-        inside = [one for one in record.outputs if _is_inside(one.path)]
-        problems += [
-            f"ledger/{record.step}/{record.unit}.json names {one.path!r}, which lies outside"
-            for one in record.outputs
-            if one not in inside
-        ]
-        if len(inside) == len(record.outputs):
-            problems += results.ledger.damaged_outputs(record)
-        vouched |= {one.path for one in inside}
-        n_bytes += sum(one.bytes for one in inside)
+        for one in record.outputs:
+            if not _is_inside(one.path):
+                problems.append(
+                    f"ledger/{record.step}/{record.unit}.json names {one.path!r}, which lies outside"
+                )
+                continue
+            vouched.add(one.path)
+            n_bytes += one.bytes
+            why = difference(results.path / one.path, one)
+            if why:
+                problems.append(
+                    f"{_place(one.path, record.unit)}{one.path} {why}{_whose(results, one, known)}"
+                )
         if progress is not None:
             progress.advance()
     logs, n_logs, n_decisions, patches = _logs(results)
+    problems += _missing_units(results, records)
+    extra, unchecked = _unrecorded(results, vouched, patches)
     return Verification(
-        problems=tuple(dict.fromkeys(problems + logs)),
-        unchecked=tuple(_unchecked(results, vouched, patches)),
+        problems=tuple(dict.fromkeys(problems + extra + logs)),
+        unchecked=tuple(unchecked),
         n_files=len(vouched),
         n_bytes=n_bytes,
         n_logs=n_logs,
@@ -77,23 +98,76 @@ def verify_results(results: Results, progress: Progress | None = None) -> Verifi
 
 def _records(results: Results) -> tuple[list[Record], list[str]]:
     folder = results.path / "ledger"
-    files = sorted(file for file in folder.glob("*/*.json") if file.parent.name != "failed")
+    files = sorted(folder.glob("*/*.json"))
     records, problems = [], []
-    for file in files:
+    for file in [*files, *sorted(folder.glob("failed/*/*.json"))]:
+        name, unit = file.relative_to(results.path).as_posix(), file.stem
         try:
-            record = results.ledger.record(file.parent.name, file.stem)
-        except ResultsError as error:
-            problems.append(f"ledger/{file.parent.name}/{file.name}: {error}")
+            whole = results.ledger.is_whole(file)
+            record = results.ledger.record(file.parent.name, unit) if file in files and whole else None
+        except AssayError as error:
+            problems.append(f"{name}: {error}")
             continue
-        if record is None or not _is_record(record):
+        if not whole or (record is not None and not _is_record(record)):
             problems.append(
-                f"ledger/{file.parent.name}/{file.name} is damaged: what it vouched for cannot be checked"
+                f"{place_of(unit)}{name} is damaged: what it vouched for cannot be checked, and is done again"
             )
-        else:
+        elif record is not None:
             records.append(record)
     if not files:
         problems.append("ledger/ holds no records: nothing of the run can be checked")
     return records, problems
+
+
+def _place(path: str, unit: str) -> str:
+    """Well, field and frames of a file, as far as its name or its unit says."""
+    found = _IN_PLATE.search(path)
+    return place_of(unit) or (f"well {found[1]}{found[2]}, field {found[3]}: " if found else "")
+
+
+def _whose(results: Results, one: Output, known: Mapping[str, str]) -> str:
+    """Which other file of the run lies in its place."""
+    file = results.path / one.path
+    there = known.get(file_sha256(file)) if file.is_file() else None
+    return f": {there} lies in its place" if there and there != one.path else ""
+
+
+def _missing_units(results: Results, records: Collection[Record]) -> list[str]:
+    """What a finished run must have left a record of, and has not."""
+    file = results.work / "expected.json"
+    if results.version == UNSEALED_FORMAT or not file.is_file():
+        return []
+    try:
+        expected = json.loads(file.read_bytes())["fields"]
+        failed = {_FIRST.sub("", unit) for _, unit in results.ledger.failures()}
+        wanted = [
+            (step, unit)
+            for field, said in sorted(expected.items())
+            if field not in failed
+            for step, by_runs in _OF_FIELDS.items()
+            for unit in (
+                [f"{field}_{first:06d}" for first in range(0, said["frames"], said["run_frames"])]
+                if by_runs
+                else [field]
+            )
+        ]
+    except (ValueError, LookupError, TypeError):  # expected.json is damaged, which its own record says
+        return []
+    there = {(record.step, record.unit) for record in records}
+    missing = [
+        f"{place_of(unit)}ledger/{step}/{unit}.json is missing, so nothing vouches for what it was about"
+        for step, unit in wanted
+        if (step, unit) not in there and not (results.path / "ledger" / step / f"{unit}.json").is_file()
+    ]
+    if ("summary", "plate") not in there:
+        return [f"ledger/summary/plate.json is missing: {_UNFINISHED}", *missing]
+    names = ("results.json", "protocol.toml", "provenance.json", "report.html", "work-expected.json")
+    missing += [
+        f"ledger/{FILES}/{name}.json is missing, so nothing vouches for {name.replace('-', '/')}"
+        for name in names
+        if (FILES, name) not in there
+    ]
+    return missing
 
 
 def _is_record(record: Record) -> bool:
@@ -111,7 +185,7 @@ def _is_inside(path: str) -> bool:
 
 def _logs(results: Results) -> tuple[list[str], int, int, set[str]]:
     """(problems, logs, decisions, files in review/ that a decision holds the hash of)."""
-    problems: list[str] = []
+    problems = [f"review/{line}" for line in lost_decisions(results)]
     n_logs = n_decisions = 0
     vouched: set[str] = set()
     for folder in log_folders(results):
@@ -142,36 +216,40 @@ def _patch_problems(folder: Path, name: str, log: Path, number: int, values: Map
         return [f"{where} cannot be read ({error.strerror})"]
 
 
-def _unchecked(results: Results, vouched: set[str], patches: set[str]) -> list[str]:
-    """What lies there without a recorded hash, folder by folder."""
-    said = []
-    for folder in ("tables", "labels.zarr", "work"):
-        files = [
-            path.relative_to(results.path).as_posix()
-            for path in sorted((results.path / folder).rglob("*"))
-            if path.is_file() and not path.name.startswith(".")
-        ]
-        bare = [path for path in files if path not in vouched and not path.startswith(f"{_REVIEWED}/")]
-        metadata = [path for path in bare if path.endswith("zarr.json")]
-        rest = [path for path in bare if path not in metadata]
-        if metadata:
-            said.append(f"{len(metadata)} metadata files of {folder} (zarr.json)")
-        if rest:
-            said.append(f"{len(rest)} files in {folder} that no record names, e.g. {rest[0]}")
-    if (results.path / _REVIEWED).is_dir():
-        said.append(f"{_REVIEWED}: made from the tables and the decisions whenever the report is made")
-    written = [name for name in _WRITTEN_AGAIN if (results.path / name).is_file()]
-    said.append(f"{', '.join(written)}: written again by every run or report, no hash is kept")
-    strange = [p for p in sorted(results.review.glob("*")) if p.suffix != ".jsonl" and p.name not in patches]
-    if strange:
-        said.append(f"{len(strange)} files in review that no decision names, e.g. {strange[0].name}")
+def _unrecorded(results: Results, vouched: set[str], patches: set[str]) -> tuple[list[str], list[str]]:
+    """(files that no record names, what cannot be checked), the first only where every file has a record."""
+    strange, left = [], []
+    for path in sorted(results.path.rglob("*")):
+        name = path.relative_to(results.path).as_posix()
+        if path.is_dir() or name in vouched or name.startswith(("ledger/", "review/")):
+            continue
+        if path.name.startswith(".") or path.name.endswith(".partial"):
+            left.append(name)
+        else:
+            strange.append(name)
+    said = [f"{len(left)} files that a stopped run left, which nobody reads, e.g. {left[0]}"] if left else []
+    begun = any((results.path / "ledger" / step).is_dir() for step in BEGUN)
+    extra = [
+        f"{_place(name, _unit(name))}{name} is named by no record: it is left over, or was put there"
+        for name in strange
+    ]
+    if results.version == UNSEALED_FORMAT or not begun:
+        said += [f"{name}: no record names it" for name in strange[:_SHOWN]]
+        extra = []
+    odd = [p for p in sorted(results.review.glob("*")) if p.suffix != ".jsonl" and p.name not in patches]
+    if odd:
+        said.append(f"{len(odd)} files in review that no decision names, e.g. {odd[0].name}")
     said.append(
-        "the last lines of the newest log: that they were cut off shows only once another sitting began after it"
+        "the last lines of the newest log: that they were cut off shows once a report counted them, or another sitting began"
     )
     said.append(
         "a log, or the ledger with its files, that somebody rewrote as a whole: hashes show damage, not forgery"
     )
-    return said
+    return extra, said
+
+
+def _unit(path: str) -> str:
+    return next(iter(units_of(path)), "")
 
 
 def tables_since_review(results: Results) -> list[str]:

@@ -10,6 +10,7 @@ import numpy as np
 from assay.columns import Table, concatenate, length, table_of_rows
 from assay.hits import FieldEvents
 from assay.io.durable import write_whole
+from assay.io.witness import require_as_written
 from assay.kills import Kill
 from assay.lag_model import LagModel
 from assay.pipeline.cells import read_event_table
@@ -108,6 +109,8 @@ def write_credit_facts(results: Path, facts: Mapping[str, Any]) -> Path:
 def read_credit_facts(results: Path) -> dict[str, Any]:
     """Read them back; empty where a plate was credited before they were kept."""
     file = _facts_file(results)
+    if file.is_file():
+        require_as_written(file)
     return dict(json.loads(file.read_bytes())) if file.is_file() else {}
 
 

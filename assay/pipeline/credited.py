@@ -17,9 +17,10 @@ from assay.io.durable import write_whole
 from assay.io.ome_zarr import open_plate
 from assay.io.results import Results
 from assay.io.tables import read_table
+from assay.io.witness import require_as_written
 from assay.lag_model import FieldEvents, LagModel
+from assay.pipeline.unseen_frames import read_unseen
 from assay.pipeline.work_files import read_facts, work_file
-from assay.protocol import read_protocol
 from assay.stack import FieldId
 from assay.survival import FieldOutcome
 from assay.units import Calibration
@@ -74,9 +75,13 @@ def read_credited(results: Path) -> Credited:
 
     Raises:
         ResultsError: Neither is there.
+        DamageError: What is there is not as it was written.
     """
+    file = results / "work" / _FILE
+    if file.is_file():
+        require_as_written(file)
     try:
-        values = json.loads((results / "work" / _FILE).read_bytes())
+        values = json.loads(file.read_bytes())
         if values["tables"] == _tables_sha(results):
             films = {FieldId(well, field): _film(facts) for well, field, facts in values["films"]}
             return Credited(model=_model(values["model"]), films=films)
@@ -108,7 +113,7 @@ def _films_of_the_run(results: Path) -> dict[FieldId, FilmFacts]:
     ok = fields["status"] == "ok"
     places = [FieldId(w, f) for w, f in zip(fields["well"][ok], fields["field"][ok].tolist(), strict=True)]
     frames = dict(zip(places, fields["n_frames"][ok].tolist(), strict=True))
-    gap = read_protocol(Results.open(results).protocol_file).tracking.max_gap_frames
+    gap = Results.open(results).read_protocol().tracking.max_gap_frames
     plate = open_plate(results / "labels.zarr")
     return {
         place: _film_of_the_run(results, plate.info(place), place, frames[place], gap) for place in places
@@ -117,14 +122,14 @@ def _films_of_the_run(results: Path) -> dict[FieldId, FilmFacts]:
 
 def _film_of_the_run(results: Path, info: Any, place: FieldId, n_frames: int, gap: int) -> FilmFacts:
     try:
-        masked = read_facts(work_file(results, "link", place))["masked_frames"]
+        unseen = read_unseen(results, place)
         dead = read_facts(work_file(results, "dead_from_start", place))
     except (OSError, ValueError, LookupError) as error:
         raise ResultsError(
             f"{place}: {results / 'work'} lacks what decisions of readers are counted with. Run the same "
             "`killassay run` again; what is done is not done again."
         ) from error
-    usable = sorted(set(range(n_frames)) - {int(frame) for frame in masked})
+    usable = sorted(set(range(n_frames)) - set(unseen.death))
     return FilmFacts(
         frame_min=info.frame_min,
         n_frames=n_frames,

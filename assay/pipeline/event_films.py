@@ -16,7 +16,6 @@ from assay.io.results import Results
 from assay.labels import CELL_ROLES, ChannelRole
 from assay.pipeline.reviewed_results import current_tables
 from assay.protocol import Protocol as Settings
-from assay.protocol import read_protocol
 from assay.report.crops import OUTSIDE, background_of, compose, contours, crop_of, stretch, strip_windows
 from assay.report.event_films import EventFilm, FilmFrame, gif
 from assay.stack import FieldId, Stack
@@ -176,7 +175,7 @@ def _source(results: Path) -> Source:
     return Source(
         plate=open_plate(plate),
         labels=LabelPlate.open(opened.labels),
-        protocol=read_protocol(opened.protocol_file),
+        protocol=opened.read_protocol(),
         tables=tables,
     )
 

@@ -6,10 +6,11 @@ from pathlib import Path
 import numpy as np
 
 from assay.io.durable import disk_refusals
-from assay.io.label_plate import LabelValues
+from assay.io.label_groups import LabelValues
 from assay.io.layout import shard_frames_of
 from assay.io.ome_zarr import LabelPlate
 from assay.io.results import Results
+from assay.io.witness import require_as_written
 from assay.pipeline.pixels import frame_labels_path
 from assay.pipeline.plan import RunPlan
 
@@ -32,18 +33,50 @@ def make_label_images(plan: RunPlan, results: Results) -> None:
     ):
         if path.exists() and results.ledger.is_done(step, "plate", key):
             continue
+        record = results.ledger.record(step, "plate")
         results.ledger.forget(step, "plate")
-        _make(plan, path, pyramid=pyramid, values="track_id" if pyramid else "label")
-        results.ledger.commit(step, "plate", key)
+        # of the same sizes only the metadata is made anew: every chunk has a record of its own
+        same = path.is_dir() and (record is None or record.key == key)
+        make = _make_metadata if same else _make
+        made = make(plan, path, pyramid=pyramid, values="track_id" if pyramid else "label")
+        results.ledger.commit(f"windows_{step}", "plate", key, made.window_files())
+        results.ledger.commit(step, "plate", key, made.metadata_files())
 
 
-def _make(plan: RunPlan, path: Path, *, pyramid: bool, values: LabelValues) -> None:
+def choose_windows(results: Results) -> None:
+    """Set the display windows of labels.zarr from the previews that are there by now.
+
+    Raises:
+        DamageError: The metadata or a preview is not as it was written.
+    """
+    labels = LabelPlate.open(results.labels)
+    for file in labels.window_files():
+        require_as_written(file, unit="plate")
+    changed = labels.with_windows()
+    if any(file.read_bytes() != data for file, data in changed.items()):
+        results.ledger.promise("windows_labels_plate", "plate", changed)
+
+
+def _make_metadata(plan: RunPlan, path: Path, *, pyramid: bool, values: LabelValues) -> LabelPlate:
+    """The metadata anew over that which is there."""
+    making = path.with_name(f".{path.name}.metadata")
+    made = _make(plan, making, pyramid=pyramid, values=values)
+    with disk_refusals("the label images", path):
+        for file in sorted(making.rglob("zarr.json")):
+            place = path / file.relative_to(making)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            file.replace(place)
+        shutil.rmtree(making)
+    return made.moved(path)
+
+
+def _make(plan: RunPlan, path: Path, *, pyramid: bool, values: LabelValues) -> LabelPlate:
     with disk_refusals("the label images", path):
         if path.exists():
             shutil.rmtree(path)
     fields = plan.all_fields
     first = fields[0]
-    LabelPlate.create(
+    made = LabelPlate.create(
         path,
         fields=[field.field for field in fields],
         shapes={field.field: (field.shape[0], *field.shape[2:]) for field in fields},
@@ -54,4 +87,6 @@ def _make(plan: RunPlan, path: Path, *, pyramid: bool, values: LabelValues) -> N
         pyramid=pyramid,
         name=plan.plate_name,
         values=values,
-    ).close()
+    )
+    made.close(with_sums=False)
+    return made

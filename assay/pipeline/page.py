@@ -20,7 +20,7 @@ from assay.pipeline.reviewed_results import Review, write_reviewed
 from assay.protocol import Condition
 from assay.report.figures import IncidenceCurve
 from assay.report.film_strips import FilmStrip, film_strips
-from assay.report.page import write_report
+from assay.report.page import render_report
 from assay.report.reviews import Reviewed
 from assay.stack import FieldId
 from assay.survival import FieldOutcome, target_ends, well_incidence
@@ -43,9 +43,7 @@ def write_page(
         if s == "ok"
     }
     fields = [f for f in plan.fields if f.field not in failed and (f.field.well, f.field.field) in ok]
-    path = plan.results / "report.html"
-    write_report(
-        path,
+    page = render_report(
         title=plan.plate_name,
         tables=tables,
         protocol=plan.protocol,
@@ -55,7 +53,7 @@ def write_page(
         reviewed=None if review is None else _reviewed(review),
         for_print=for_print,
     )
-    return path
+    return results.keep_file(results.report, page.encode())
 
 
 def _reviewed(review: Review) -> Reviewed:

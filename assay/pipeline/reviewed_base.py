@@ -22,7 +22,7 @@ from assay.pipeline.events_of import contacts_in, deaths_in, engagements_in, tra
 from assay.pipeline.field_films import later_pieces, read_field_film, read_linked
 from assay.pipeline.reviewed_events import CreditedField, Doubts, Lives
 from assay.pipeline.work_files import work_file
-from assay.protocol import Protocol, read_protocol
+from assay.protocol import Protocol
 from assay.stack import FieldId
 from assay.tracks import TrackEnd, Tracks
 
@@ -55,7 +55,7 @@ class BasePlate:
         names = {*REVIEWED_TABLES, "fields"}
         tables = {name: read_table(results / "tables", name) for name in sorted(names)}
         credited = read_credited(results)
-        protocol = read_protocol(Results.open(results).protocol_file)
+        protocol = Results.open(results).read_protocol()
         base = cls(
             tables=tables,
             films=credited.films,

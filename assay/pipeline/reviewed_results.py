@@ -16,8 +16,10 @@ from assay.errors import TableError
 from assay.io.durable import write_whole
 from assay.io.ledger import file_sha256
 from assay.io.results import Results
+from assay.io.review_checks import REVIEWED, log_ends, require_no_decision_lost
 from assay.io.review_logs import bound_decisions, log_files, log_folders, read_logs
 from assay.io.tables import read_table, write_table
+from assay.io.witness import require_as_written
 from assay.pipeline.reviewed import ReviewedPlate
 from assay.pipeline.reviewed_base import BasePlate
 from assay.review.decisions import Decision
@@ -48,6 +50,7 @@ def read_review(results: Path) -> Review | None:
         ResultsError: A log is not as it was written.
     """
     opened = Results.open(results)
+    require_no_decision_lost(opened)
     if not any(log_files(folder) for folder in log_folders(opened)):
         return None
     base = BasePlate.open(results)
@@ -90,16 +93,21 @@ def write_reviewed(results: Path) -> Review | None:
         StorageError: The disk refuses.
     """
     review = read_review(results)
-    folder = _folder(results)
+    folder, opened = _folder(results), Results.open(results)
+    opened.ledger.forget(REVIEWED, "plate")
     (folder / _SUMMARY).unlink(missing_ok=True)  # while the tables change, they are of nobody's decisions
     if review is None:
         for file in folder.glob("*.parquet"):
             file.unlink()
         return None
-    for name in REVIEWED_TABLES:
+    files = [
         write_table(results / "tables", f"{REVIEWED_PREFIX}{name}", review.tables[name])
+        for name in REVIEWED_TABLES
+    ]
     text = json.dumps(_summary(results, review), sort_keys=True, indent=1) + "\n"
     write_whole(folder / _SUMMARY, text.encode())
+    files.append(folder / _SUMMARY)
+    opened.ledger.commit(REVIEWED, "plate", "", files, facts={"logs": log_ends(opened)})
     return review
 
 
@@ -134,6 +142,7 @@ def read_summary(results: Path) -> dict[str, Any] | None:
     file = _folder(results) / _SUMMARY
     if not file.is_file():
         return None
+    require_as_written(file)
     summary: dict[str, Any] = json.loads(file.read_bytes())
     opened = Results.open(results)
     if summary["tables"] != _tables(opened) or summary["logs"] != _logs(opened):

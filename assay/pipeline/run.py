@@ -1,26 +1,26 @@
 """The order of the steps, for a whole plate: what is there is kept, what failed is said, what stops is resumable."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from assay.errors import ResultsError
+from assay.errors import DamageError, ProtocolError, ResultsError
 from assay.execution import Engine, Task, open_engine
 from assay.io.ledger import Ledger
-from assay.io.ome_zarr import LabelPlate
 from assay.io.results import Results
 from assay.io.tables import read_table
 from assay.pipeline.cells import find_events, link_field, write_labels
 from assay.pipeline.credit_tables import read_credit_facts
+from assay.pipeline.damage import forget_damaged
 from assay.pipeline.given import (
     expected_labels_of,
     labels_record,
     require_same_labels,
     with_recorded_labels,
 )
-from assay.pipeline.label_images import make_label_images
+from assay.pipeline.label_images import choose_windows, make_label_images
 from assay.pipeline.page import write_page
 from assay.pipeline.pixels import (
     MakeSegmenter,
@@ -35,7 +35,6 @@ from assay.pipeline.planning import plan_run as plan_run
 from assay.pipeline.plate import write_result_tables
 from assay.pipeline.reviewed_results import write_reviewed
 from assay.pipeline.status import expected_segmenter, write_expected
-from assay.protocol import read_protocol
 from assay.stack import FieldId
 
 _BEGINNING, _PATIENCE_S = "beginning", 600.0  # the lock under which RESULTS are laid out
@@ -82,10 +81,12 @@ class _Run:
     engine: Engine
     progress: Progress
     failed: dict[FieldId, str] = field(default_factory=dict)
+    had_nothing_to_do: bool = True
 
     def step(self, step: str, tasks: Sequence[Task], total: int) -> None:
         """Run the tasks of one step of the ledger; of a field's errors the one of its first unit is kept."""
         self.progress.begin(_SHOWN_AS[step], total, total - len(tasks))
+        self.had_nothing_to_do &= not tasks
         errors: dict[FieldId, tuple[str, str]] = {}
         for outcome in self.engine.run(tasks):
             self.progress.advance()
@@ -134,13 +135,56 @@ def run_plate(
     number, of = options.part
     with ExitStack() as held:
         _begin(plan, results, options, held)
-        with nullcontext(engine) if engine else open_engine(options.workers, gpus=options.gpus) as working:
-            run = _Run(plan=plan, results=results, engine=working, progress=progress)
-            _per_field_steps(run, plan.fields[number - 1 :: of], make_segmenter, options)
-        failed = dict(sorted({**plan.refused, **run.failed}.items()))
-        if of > 1:
-            return RunOutcome(plan=plan, failed=failed, complete=False)
-        return _finish(plan, results, failed, provenance, progress)
+        mine = plan.fields[number - 1 :: of]
+        for again in (False, True):
+            with (
+                nullcontext(engine) if engine else open_engine(options.workers, gpus=options.gpus) as working
+            ):
+                run = _Run(plan=plan, results=results, engine=working, progress=progress)
+                _per_field_steps(run, mine, make_segmenter, options)
+                _redo_damaged(run, mine, make_segmenter, options)
+            failed = dict(sorted({**plan.refused, **run.failed}.items()))
+            if of > 1:
+                return RunOutcome(plan=plan, failed=failed, complete=False)
+            if (
+                not again
+                and run.had_nothing_to_do
+                and _is_summed_up(run, failed)
+                and _forget_damaged(run, None)
+            ):
+                continue
+            try:
+                return _finish(plan, results, failed, provenance, progress)
+            except DamageError:
+                if again or not _forget_damaged(run, None):
+                    raise
+        raise AssertionError("the second time returns or raises")
+
+
+def _is_summed_up(run: _Run, failed: Mapping[FieldId, str]) -> bool:
+    """Whether all was done before: then there is time to look whether all of it is as it was written."""
+    return run.results.ledger.is_done("summary", "plate", run.plan.summary_key(failed))
+
+
+def _redo_damaged(
+    run: _Run, mine: Sequence[FieldPlan], make_segmenter: MakeSegmenter, options: RunOptions
+) -> None:
+    """Do again the fields that failed because of files of ours that are not as they were written."""
+    damaged = [one for one in mine if one.field in run.failed and _forget_damaged(run, [one.field])]
+    for one in damaged:
+        del run.failed[one.field]
+    if damaged:
+        _per_field_steps(run, damaged, make_segmenter, options)
+
+
+def _forget_damaged(run: _Run, fields: Collection[FieldId] | None) -> bool:
+    """Look for damage, say what is found, and prepare for doing it again."""
+    found = forget_damaged(run.results, fields)
+    for line in found:
+        run.progress.say(f"done again: {line}")
+    if found:
+        make_label_images(run.plan, run.results)
+    return bool(found)
 
 
 def open_results(plan: RunPlan) -> Results:
@@ -166,13 +210,20 @@ def _finish(
 ) -> RunOutcome:
     """What is done once a plate, when every field was done or failed."""
     progress.begin("wells and report", 2)
-    write_result_tables(plan, results, failed)
-    LabelPlate.open(results.labels).choose_windows()
+    _write_tables(plan, results, failed)
+    choose_windows(results)
     progress.advance()
     results.write_provenance({**provenance, **_record(plan, results, failed)})
     report = write_page(plan, results, failed)
     progress.advance()
     return RunOutcome(plan=plan, failed=failed, complete=True, report=report)
+
+
+def _write_tables(plan: RunPlan, results: Results, failed: Mapping[FieldId, str]) -> None:
+    """Write the result tables, unless every byte of them is there."""
+    if not results.ledger.is_done("summary", "plate", plan.summary_key(failed), compare=True):
+        results.ledger.forget("summary", "plate")
+    write_result_tables(plan, results, failed)
 
 
 def _begin(plan: RunPlan, results: Results, options: RunOptions, held: ExitStack) -> None:
@@ -190,7 +241,7 @@ def _begin(plan: RunPlan, results: Results, options: RunOptions, held: ExitStack
             if not options.redo:
                 require_same_labels(plan, results)
                 _require_same_images(plan, results)
-            changed = results.protocol_file.read_text(encoding="utf-8") != text
+            changed = results.protocol_file.read_bytes() != text.encode()
             if changed and results.others_at_work(_BEGINNING, name):
                 raise ResultsError(
                     f"{results.path}: other parts are at work here with another protocol. Wait until they end, or "
@@ -207,7 +258,11 @@ def _require_same_images(plan: RunPlan, results: Results) -> None:
     Raises:
         ResultsError: Channels, model, pixel size or the numerics of the device changed.
     """
-    protocol, before = plan.protocol, read_protocol(results.protocol_file)
+    protocol = plan.protocol
+    try:
+        before = results.read_protocol()
+    except (DamageError, ProtocolError):  # what is done says by its keys whether it was done with these
+        return
     now_then: dict[str, tuple[Any, Any]] = {
         "[channels]": (dict(protocol.channels), dict(before.channels)),
         "[model]": (protocol.model, before.model),
@@ -247,7 +302,7 @@ def report_again(results: Path, *, tables_only: bool, for_print: bool, progress:
     plan = plan_run(
         Path(opened.plate_path),
         results,
-        protocol=read_protocol(opened.protocol_file),
+        protocol=opened.read_protocol(),
         options=RunOptions(wells=tuple(provenance["wells"])),
     ).with_segmenter(provenance["model"])
     plan = with_recorded_labels(plan, provenance)
@@ -255,7 +310,7 @@ def report_again(results: Path, *, tables_only: bool, for_print: bool, progress:
     with opened.lock(beside=()):
         _require_all_events(plan, opened, failed)
         progress.begin("tables" if tables_only else "report", 1)
-        write_result_tables(plan, opened, failed)
+        _write_tables(plan, opened, failed)
         if tables_only:
             write_reviewed(results)
         path = opened.tables if tables_only else write_page(plan, opened, failed, for_print=for_print)

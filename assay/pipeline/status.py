@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from assay.errors import ResultsError
-from assay.io.durable import write_whole
+from assay.errors import DamageError, ResultsError
 from assay.io.results import Results
+from assay.io.witness import require_as_written
 from assay.pipeline.pixels import field_unit_of
 from assay.pipeline.plan import RunPlan
 
@@ -27,6 +27,7 @@ def write_expected(plan: RunPlan, results: Results, *, labels: Mapping[str, Any]
         field_unit_of(field): {
             "runs": len(field.runs()),
             "frames": field.shape[0],
+            "run_frames": field.run_frames,
             "keys": {"pixels": field.pixels_key(), "link": field.link_key(), "events": field.events_key()},
         }
         for field in plan.fields
@@ -34,13 +35,21 @@ def write_expected(plan: RunPlan, results: Results, *, labels: Mapping[str, Any]
     refused = {str(place): reason for place, reason in sorted(plan.refused.items())}
     segmenter = dict(plan.fields[0].segmenter) if plan.fields else {}
     values = {"fields": fields, "refused": refused, "segmenter": segmenter, "labels": dict(labels)}
-    write_whole(results.work / _EXPECTED, json.dumps(values, sort_keys=True, indent=1).encode())
+    results.keep_file(results.work / _EXPECTED, json.dumps(values, sort_keys=True, indent=1).encode())
+
+
+def _expected(results: Results) -> dict[str, Any]:
+    file = results.work / _EXPECTED
+    if file.is_file():
+        require_as_written(file)
+    expected: dict[str, Any] = json.loads(file.read_text())
+    return expected
 
 
 def expected_segmenter(results: Results) -> Mapping[str, str]:
-    """Identity of the model and device that RESULTS were begun with; empty where nothing was begun."""
+    """Identity of the model and device that RESULTS were begun with; empty where nothing was begun or it is damaged."""
     try:
-        expected = json.loads((results.work / _EXPECTED).read_text())
+        expected = _expected(results)
     except (OSError, ValueError):
         return {}
     return dict(expected.get("segmenter", {}))
@@ -49,7 +58,7 @@ def expected_segmenter(results: Results) -> Mapping[str, str]:
 def expected_labels(results: Results) -> Mapping[str, Any] | None:
     """Which labels of another program RESULTS were begun with: empty for none, None where nothing was begun."""
     try:
-        expected = json.loads((results.work / _EXPECTED).read_text())
+        expected = _expected(results)
     except (OSError, ValueError):
         return None
     return dict(expected.get("labels", {}))
@@ -63,7 +72,9 @@ def status_lines(path: Path) -> tuple[list[str], bool]:
     """
     results = Results.open(path)
     try:
-        expected: dict[str, Any] = json.loads((results.work / _EXPECTED).read_text())
+        expected = _expected(results)
+    except DamageError:
+        raise
     except (OSError, ValueError) as error:
         raise ResultsError(f"{path}: nothing was begun here yet. Start `killassay run`.") from error
     done = {step: {(r.unit, r.key) for r in results.ledger.records(step)} for step in _STEPS}

@@ -17,7 +17,7 @@ from assay.columns import MEAN_PREFIX, length
 from assay.io import chunks
 from assay.io.durable import disk_refusals, made_whole
 from assay.io.geff_graphs import Graph, write_graph
-from assay.io.label_plate import LABEL_DTYPE, LABEL_VALUES
+from assay.io.label_groups import LABEL_DTYPE, LABEL_VALUES
 from assay.io.label_roles import FOLDERS
 from assay.io.layout import array_layout, shard_frames_of
 from assay.io.lineage_films import LineageFilm

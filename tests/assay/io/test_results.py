@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from assay.errors import ResultsError, StorageError
+from assay.errors import DamageError, ResultsError, StorageError
 from assay.io.durable import require_free_space, size_text
 from assay.io.results import Results
 
@@ -55,7 +55,7 @@ def test_results_of_another_version_are_refused(tmp_path):
     create(tmp_path / "R")
     mark = tmp_path / "R/results.json"
     mark.write_text(json.dumps({**json.loads(mark.read_text()), "format": 99}))
-    with pytest.raises(ResultsError, match="format 99, expected 1"):
+    with pytest.raises(ResultsError, match="format 99, expected 2"):
         Results.open(tmp_path / "R")
 
 
@@ -67,7 +67,7 @@ def test_provenance_and_protocol_are_kept(tmp_path):
     assert results.read_provenance()["fields"] == {"B02_0": "ok"}
     assert results.protocol_file.read_text() == '[channels]\ntarget = "GFP"\n'
     results.provenance_file.write_text("{")
-    with pytest.raises(ResultsError, match=r"provenance\.json is damaged"):
+    with pytest.raises(DamageError, match=r"provenance\.json was cut short"):
         results.read_provenance()
 
 

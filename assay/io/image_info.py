@@ -59,13 +59,22 @@ class ImageInfo:
     source_files: tuple[str, ...]
     channel_windows: tuple[tuple[float, float] | None, ...] = ()  # start and end to display
 
-    def channel_names(self, n_channels: int) -> tuple[str, ...]:
-        """One name per channel, no two alike."""
-        names: list[str] = []
-        for index in range(n_channels):
-            label = self.channel_labels[index] if index < len(self.channel_labels) else f"channel_{index}"
-            names.append(label if label not in names else f"{label} ({index})")
-        return tuple(names)
+    def channel_names(self, n_channels: int, where: str) -> tuple[str, ...]:
+        """One name per channel, no two alike: channels of one name are numbered, all of them, so that nobody guesses.
+
+        Raises:
+            ImageError: More channels are named than there are, so nobody knows which is which.
+        """
+        labels = self.channel_labels
+        if len(labels) > n_channels:
+            raise ImageError(
+                f"{where}: its metadata name {len(labels)} channels ({', '.join(labels[:6])}), the image has {n_channels} "
+                "channels. Export it again."
+            )
+        labels += tuple(f"channel_{index}" for index in range(len(labels), n_channels))
+        return tuple(
+            f"{label} ({index})" if labels.count(label) > 1 else label for index, label in enumerate(labels)
+        )
 
     def calibration(self, where: str, n_frames: int, given: CalibrationSettings) -> Calibration:
         """Pixel size and frame interval; what is given by hand goes before what the image says.

@@ -1,7 +1,7 @@
 """Puts an event before the reader's eyes: the field, the frame, the pair in the middle, outlined.
 
 Knows napari's viewer model by its public names; no Qt. The target is red, its killer yellow, other effectors that
-touched it thin and grey.
+touched it faint and grey.
 """
 
 from collections.abc import Callable
@@ -22,8 +22,9 @@ CANDIDATE_COLOR = "#b8bcc6"
 FILL = 0.4  # of the canvas that the pair takes
 TRACK_FRAMES = 30
 _LEAST_UM, _MOST_UM = 22.0, 160.0
-_PAIR, _OTHERS = "pair", "candidates and ways"
-_BOLD_PX, _THIN_PX = 2.6, 1.1  # on the canvas
+_LINES = "pair and candidates"
+_LINE_PX = 2.2  # on the canvas
+_FAINT, _FAINTER = 0.5, 0.4  # of the lines of other candidates, and of the ways
 _CELL_RADIUS_UM = 10.0
 
 
@@ -96,38 +97,35 @@ class ViewerAdapter:
             pair.append(cells.track("effector", killer))
         self._look_at(pair, frame)
 
-    def outline_pair(self, clip: Clip | None, killer: int | None, calibration: Calibration) -> None:
-        """Draw the outlines of the target and its killer; without a clip there are none.
-
-        Args:
-            clip: Holds the outlines.
-            killer: The effector that is drawn yellow.
-            calibration: Of the field.
-        """
-        self._draw_lines(_PAIR, *_outline_lines(clip, killer, bold=True), _BOLD_PX, calibration)
-
-    def outline_others(
+    def draw_outlines(
         self, clip: Clip | None, target: int, killer: int | None, cells: FieldCells, calibration: Calibration
     ) -> None:
-        """Draw the other candidates, and the way of the pair some frames before and after, thin.
+        """Outline the pair, faintly the other candidates, and the way of the pair some frames before and after.
+
+        All in one layer: each change of a layer makes napari look at all of them anew.
 
         Args:
-            clip: Holds the outlines and says for which frames.
+            clip: Holds the outlines and says for which frames; without it nothing is drawn.
             target: Who died.
-            killer: Who did it; None for nobody.
+            killer: The effector that is drawn yellow; None for nobody.
             cells: Of the field.
             calibration: Of the field.
         """
-        lines, colors = _outline_lines(clip, killer, bold=False)
-        if clip is not None:
-            pair = [(TARGET_COLOR, cells.track("target", target))]
-            if killer is not None:
-                pair.append((EFFECTOR_COLOR, cells.track("effector", killer)))
-            for color, track in pair:
-                way = _way_lines(track, clip, calibration)
-                lines = np.concatenate([lines, way])
-                colors = np.concatenate([colors, np.tile(_rgba(color, 0.55), (len(way), 1))])
-        self._draw_lines(_OTHERS, lines, colors, _THIN_PX, calibration)
+        if clip is None:
+            self._draw_lines(np.zeros((0, 2, 3)), np.zeros((0, 4)), calibration)
+            return
+        pair = [(TARGET_COLOR, cells.track("target", target))]
+        if killer is not None:
+            pair.append((EFFECTOR_COLOR, cells.track("effector", killer)))
+        lines, colors = [], []
+        for color, track in pair:  # first, as what comes later lies above
+            lines.append(_way_lines(track, clip, calibration))
+            colors.append(np.tile(_rgba(color, _FAINTER), (len(lines[-1]), 1)))
+        for bold in (False, True):
+            found = _outline_lines(clip, killer, bold=bold)
+            lines.append(found[0])
+            colors.append(found[1])
+        self._draw_lines(np.concatenate(lines), np.concatenate(colors), calibration)
 
     def let_go(self) -> None:
         """Hear no more of the viewer."""
@@ -155,21 +153,16 @@ class ViewerAdapter:
         camera.zoom = FILL * canvas / size
 
     def _draw_lines(
-        self,
-        name: str,
-        lines: NDArray[np.float64],
-        colors: NDArray[np.float64],
-        width_px: float,
-        calibration: Calibration,
+        self, lines: NDArray[np.float64], colors: NDArray[np.float64], calibration: Calibration
     ) -> None:
-        """Put vectors into our layer of that name; what is as it was is not set again, as napari then works anew."""
+        """Put vectors into our layer; what is as it was is not set again, as napari then works anew."""
         shared = layer_options(calibration)
-        layer = self._layers.get(name)
+        layer = self._layers.get(_LINES)
         if layer is None or layer not in self._viewer.layers:  # not made yet, or the reader deleted it
-            layer = self._new_layer(name, shared)
+            layer = self._new_layer(_LINES, shared)
         if not np.allclose(layer.scale, shared["scale"]):
             layer.scale = shared["scale"]
-        width = width_px / max(self._viewer.scene.camera.zoom * calibration.mean_pixel_um, 1e-6)
+        width = _LINE_PX / max(self._viewer.scene.camera.zoom * calibration.mean_pixel_um, 1e-6)
         if len(lines) or len(layer.data):
             layer.data = lines
         if len(lines):
@@ -198,13 +191,13 @@ class ViewerAdapter:
 
 
 def _outline_lines(
-    clip: Clip | None, killer: int | None, *, bold: bool
+    clip: Clip, killer: int | None, *, bold: bool
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Outlines of the pair (bold) or of the others: vectors (N, 2, 3) of frame, y, x, and colours (N, 4)."""
     lines, colors = [np.zeros((0, 2, 3))], [np.zeros((0, 4))]
-    for cell, frames in ({} if clip is None else clip.outlines).items():
+    for cell, frames in clip.outlines.items():
         color = color_of(cell, killer)
-        if clip is None or (color == CANDIDATE_COLOR) == bold:
+        if (color == CANDIDATE_COLOR) == bold:
             continue
         for place, polygons in enumerate(frames):
             for polygon in polygons:
@@ -213,7 +206,7 @@ def _outline_lines(
                 part[:, 0, 1:] = polygon[:-1]
                 part[:, 1, 1:] = np.diff(polygon, axis=0)
                 lines.append(part)
-                colors.append(np.tile(_rgba(color), (len(part), 1)))
+                colors.append(np.tile(_rgba(color, 1.0 if bold else _FAINT), (len(part), 1)))
     return np.concatenate(lines), np.concatenate(colors)
 
 

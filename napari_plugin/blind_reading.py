@@ -56,6 +56,16 @@ class BlindReading:
             else mine.frame
         )
 
+    def frames(self) -> NDArray[np.int64]:
+        """Of every event her own frame of the death, else the pipeline's; nothing of what others said."""
+        events = self._sitting.state.events
+        frames: NDArray[np.int64] = np.asarray(events["frame"], dtype=np.int64).copy()
+        for name in self._sitting.state.judged:
+            row = self._sitting.state.row_of(name)
+            if row is not None:
+                frames[row] = self.frame_of(row)
+        return frames
+
     def killer_of(self, row: int) -> float:
         """The killer she chose; NaN where she chose none."""
         mine = self._mine(row)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from assay.columns import Table, length
-from assay.review.state import PENDING, STATUSES, WITHDRAWN, ReviewState
+from assay.review.state import DISAGREEMENT, PENDING, STATUSES, WITHDRAWN, ReviewState
 from napari_plugin.blind_reading import BlindReading
 from napari_plugin.event_filter import Columns, Filter, Numbers, Words, parse_filter
 
@@ -93,6 +93,7 @@ class EventList:
         self._blind = blind
         self.blinded = blind is not None
         self._worth = worth
+        self.seeks_disagreements = False  # whether these are among what comes next
         self._sort: tuple[str, bool] = (BY_VALUE, False)
         self._filter_text = ""
         self._filter: Filter = parse_filter("", NAMES)
@@ -115,6 +116,14 @@ class EventList:
         """Killer that stands, NaN for nobody; for a blinded reader the one she chose."""
         return float(self.state.killer[row]) if self._blind is None else self._blind.killer_of(row)
 
+    def minutes_of(self, row: int) -> float:
+        """Minutes of the onset that stands."""
+        given, late = (
+            float(self.state.events["time_min"][row]),
+            self.frame_of(row) - int(self.state.events["frame"][row]),
+        )
+        return given + late * float(self._frame_min[row]) if late else given
+
     def take_blind(self, names: Sequence[str]) -> None:
         """Take over a blinded reader's own decisions on these events."""
         if self._blind is not None:
@@ -136,7 +145,12 @@ class EventList:
         return self._filter_text
 
     def sort_by(self, column: str, *, descending: bool = False) -> None:
-        """Sort by a column, or by BY_VALUE; unknown numbers come last either way."""
+        """Sort by a column, or by BY_VALUE; unknown numbers come last either way.
+
+        A blinded reader's recorded order stands: columns that she sees could bring a well's events together.
+        """
+        if self.blinded:
+            column, descending = BY_VALUE, False
         self._sort = (column, descending)
         self._order = self._sorted()
         self._refilter(keep=None)
@@ -177,11 +191,14 @@ class EventList:
         Args:
             row: Where to begin; None is before the first.
             step: 1 or -1.
-            pending: Only rows that nobody decided.
+            pending: Only rows that nobody decided, and those that readers disagree about where these are sought.
         """
         visible = self.visible
         here = self.position(row) if row is not None else None
-        wanted = (self.status[visible] == PENDING) if pending else np.ones(len(visible), dtype=bool)
+        status = self.status[visible]
+        wanted = (status == PENDING) if pending else np.ones(len(visible), dtype=bool)
+        if self.seeks_disagreements:
+            wanted |= status == DISAGREEMENT
         places = np.flatnonzero(wanted)
         if step > 0:
             after = places[places > (-1 if here is None else here)]
@@ -193,11 +210,26 @@ class EventList:
         """What one cell says."""
         if column == "status":
             return STATUSES[self.status[row]]
+        if column == "time":
+            return hours_words(self.minutes_of(row))
         return _CELLS[column](self.state, row)
 
     def _lay_fixed(self) -> None:
         self._fixed = _fixed_columns(self.state.events)
+        self._frame_min = _frame_min(self.state.events)
         self._given_flags = _words(self.state.events, "flags")
+
+    def _frames(self) -> NDArray[np.float64]:
+        """Frame of every onset that stands; for a blinded reader her own or the pipeline's."""
+        frames = self.state.frame
+        if self._blind is not None:
+            frames = self._blind.frames()
+        return frames.astype(np.float64)
+
+    def _minutes(self) -> NDArray[np.float64]:
+        """Minutes of every onset that stands."""
+        given, late = self.state.events["time_min"], self._frames() - self.state.events["frame"]
+        return np.asarray(np.where(late == 0, given, given + late * self._frame_min), dtype=np.float64)
 
     def _names(self) -> dict[str, str]:
         if not self.blinded:
@@ -205,7 +237,7 @@ class EventList:
         hidden = (
             {c.name for c in COLUMNS if c.hidden_when_blinded}
             | _PLACE_NAMES
-            | {"lag", "candidates", "evidence"}
+            | {"lag", "candidates", "evidence", "target", "frame"}
         )
         return {alias: name for alias, name in NAMES.items() if name not in hidden}
 
@@ -215,7 +247,8 @@ class EventList:
             **self._fixed,
             "status": status,
             "killer": Numbers(self.state.killer, NOBODY),
-            "frame": Numbers(self.state.frame.astype(np.float64)),
+            "frame": Numbers(self._frames()),
+            "time": Numbers(self._minutes()),
             "flags": _flag_words(self._given_flags, self.state.flagged),
         }
         return {name: now[name] for name in dict.fromkeys(self._names().values())}
@@ -232,7 +265,7 @@ class EventList:
 
     def _key(self, name: str) -> NDArray[np.float64]:
         if name == "time":
-            return self.state.frame.astype(np.float64)
+            return self._frames()
         if name == "status":
             return self.status.astype(np.float64)
         column = self._all_columns()[name]
@@ -259,6 +292,21 @@ def _argsort(key: NDArray[np.float64], *, descending: bool) -> Rows:
     return np.concatenate([known[np.argsort(values, kind="stable")], np.flatnonzero(np.isnan(key))])
 
 
+def _frame_min(events: Table) -> NDArray[np.float64]:
+    """Minutes from frame to frame of every event's film, as times of deaths later than frame 0 say it; else NaN."""
+    frame, well = events["frame"], events["well"]
+    known = np.where(frame > 0, events["time_min"] / np.maximum(frame, 1), np.nan)
+    if not np.isnan(known).any():
+        return known
+    of_well: dict[tuple[str, int], float] = {}
+    keys = list(zip(well.tolist(), events["field"].tolist(), strict=True))
+    for key, one in zip(keys, known.tolist(), strict=True):
+        if not math.isnan(one):
+            of_well.setdefault(key, one)
+    found = [of_well.get(key, math.nan) for key in keys]
+    return np.where(np.isnan(known), np.array(found, dtype=np.float64), known)
+
+
 def _fixed_columns(events: Table) -> dict[str, Numbers | Words]:
     """Columns that no decision changes."""
 
@@ -270,7 +318,6 @@ def _fixed_columns(events: Table) -> dict[str, Numbers | Words]:
         "share": numbers("killer_share"),
         "contact": numbers("contact_min"),
         "well": _words(events, "well"),
-        "time": numbers("time_min"),
         "field": numbers("field"),
         "target": numbers("target_track_id"),
         "lag": numbers("lag_min"),
@@ -324,6 +371,5 @@ _CELLS: Mapping[str, Callable[[ReviewState, int], str]] = {
     ),
     "contact": lambda s, r: number_words(float(s.events["contact_min"][r]), "{:.0f}"),
     "well": lambda s, r: str(s.events["well"][r]),
-    "time": lambda s, r: hours_words(float(s.events["time_min"][r])),
     "flags": _flags_cell,
 }

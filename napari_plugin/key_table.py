@@ -28,6 +28,7 @@ KEYS: tuple[Key, ...] = (
     Key("accept", ("A",), "accept: the death is real, as shown", "Decide"),
     Key("reject", ("R",), "reject, then 1-6 for the reason", "Decide"),
     Key("unsure", ("U",), "unsure: leave it as the pipeline has it", "Decide"),
+    Key("settle", ("S",), "settle what readers disagree about, then 1-6 as what", "Decide"),
     Key("undo", ("Ctrl+Z",), "undo the last decision", "Decide"),
     Key("redo", ("Ctrl+Shift+Z", "Ctrl+Y"), "do it again", "Decide"),
     Key("next", ("N",), "next pending event", "Move"),

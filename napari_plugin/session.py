@@ -290,6 +290,7 @@ class ReviewSession:
 
     def sort_by(self, sort: str) -> None:
         """Read in one of the orders of `assay.review.queue`."""
+        self.events.seeks_disagreements = sort == "disagreement"
         self.events.set_worth(self._rows_by(sort))
         self.want_clips()
 

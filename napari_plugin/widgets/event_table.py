@@ -119,7 +119,7 @@ class EventTable(QTableView):
             self.setColumnWidth(number, column.width_px)
         header.setStretchLastSection(True)
         header.setSortIndicator(-1, Qt.SortOrder.AscendingOrder)
-        self.setSortingEnabled(True)
+        self.setSortingEnabled(not events.blinded)
         self.selectionModel().currentRowChanged.connect(self._pick)
 
     def show_row(self, row: int | None) -> None:

@@ -49,7 +49,7 @@ class FilmStrip(QWidget):
         self._note = "No event"
         self._timer = QTimer(self)
         self._timer.timeout.connect(self._tick)
-        self._is_playing = True
+        self._is_playing, self._waits = True, False
 
     @property
     def is_playing(self) -> bool:
@@ -78,11 +78,16 @@ class FilmStrip(QWidget):
             self._place = int(np.clip(frame - self._clip.first_frame, 0, self._clip.n_frames - 1))
         self.update()
 
-    def play(self, is_playing: bool) -> None:
-        """Run or stop the loop."""
-        self._is_playing = is_playing
+    def play(self, is_playing: bool, *, when_told: bool = False) -> None:
+        """Run or stop the loop; `when_told` runs it once `go_on` is called."""
+        self._is_playing, self._waits = is_playing, when_told
         self._set_timer()
         self.update()
+
+    def go_on(self) -> None:
+        """Run the loop that waits to be told."""
+        if self._waits:
+            self.play(True)
 
     def change_speed(self, step: int) -> int:
         """Play faster or slower; returns frames a second."""
@@ -217,7 +222,7 @@ class FilmStrip(QWidget):
         self.update()
 
     def _set_timer(self) -> None:
-        if self._is_playing and self._clip is not None:
+        if self._is_playing and not self._waits and self._clip is not None:
             self._timer.start(1000 // SPEEDS[self._speed])
         else:
             self._timer.stop()

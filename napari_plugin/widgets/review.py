@@ -69,9 +69,9 @@ class ReviewWidget(QWidget):
         self._bridge = _Bridge(self)
         self._bridge.clip_ready.connect(self._clip_is_ready)
         self._draw = once(self, self._draw_event)
-        self._jump = once(self, self._show_in_viewer, 1)  # after the dock is painted
-        self._outline = once(self, self._outline_pair)
-        self._thin = once(self, self._outline_others, 1)
+        self._moves = False  # another event is shown in the dock, not yet on the canvas
+        self._jump = once(self, self._show_in_viewer)
+        self._outline = once(self, self._draw_outlines)
         self._filtering = once(self, self._apply_filter, 150)
         self._forget_message = once(self, lambda: self._show_message("", "info"), _MESSAGE_MS)
         release = Release(viewer)
@@ -100,7 +100,7 @@ class ReviewWidget(QWidget):
     @property
     def is_busy(self) -> bool:
         """Whether the event that is shown is not all drawn yet."""
-        return any(timer.isActive() for timer in (self._draw, self._jump, self._outline, self._thin))
+        return any(timer.isActive() for timer in (self._draw, self._jump, self._outline))
 
     def open(self, results: Path, *, reader: str | None = None) -> None:
         """Open RESULTS and show the first event.
@@ -162,7 +162,6 @@ class ReviewWidget(QWidget):
             self._draw,
             self._jump,
             self._outline,
-            self._thin,
             self._filtering,
             self._forget_message,
         ):
@@ -218,10 +217,12 @@ class ReviewWidget(QWidget):
     def _moved(self) -> None:
         """Another event: the dock first, the canvas when the dock is painted; keys that come before are served first."""
         self.parts.decisions.show_decisions()
-        self.parts.strip.play(True)
+        self.parts.strip.play(True, when_told=True)  # each of its pictures paints the whole window again
         self.parts.table.show_row(self._session.row if self._session else None)
+        for timer in (self._jump, self._outline):  # of the event before
+            timer.stop()
+        self._moves = True
         self._draw.start()
-        self._jump.start()
 
     def _changed(self, names: Sequence[str]) -> None:
         session = self._session
@@ -234,6 +235,9 @@ class ReviewWidget(QWidget):
 
     def _draw_event(self) -> None:
         session, parts = self._session, self.parts
+        if self._moves:  # a turn of its own, after the dock is painted
+            self._moves = False
+            self._jump.start()
         if session is None or session.shown is None or session.row is None:
             return
         shown, key = session.shown, session.clip_key(session.row)
@@ -276,35 +280,25 @@ class ReviewWidget(QWidget):
                 return
             adapter.show_event(key.field, key.frame, key.target, killer, session.field_cells())
         except AssayError as error:
+            self.parts.strip.go_on()
             session.say(str(error), "warning")
             return
         if session.frame != adapter.frame:
             self._frame_changed(adapter.frame)
-        self._outline.start()
+        self._draw_outlines()
+        self.parts.strip.go_on()
 
-    def _outline_pair(self) -> None:
+    def _draw_outlines(self) -> None:
         session, adapter = self._session, self._adapter
-        if session is not None and adapter is not None and session.field is not None:
-            adapter.outline_pair(
-                session.clip(), session.shown_killer(), session.images.of(session.field).calibration
-            )
-            self._thin.start()
-
-    def _outline_others(self) -> None:
-        session, adapter = self._session, self._adapter
-        if (
-            session is not None
-            and adapter is not None
-            and session.field is not None
-            and session.shown is not None
-        ):
-            adapter.outline_others(
-                session.clip(),
-                int(session.shown["target_track_id"]),
-                session.shown_killer(),
-                session.field_cells(),
-                session.images.of(session.field).calibration,
-            )
+        if session is None or adapter is None or session.field is None or session.shown is None:
+            return
+        adapter.draw_outlines(
+            session.clip(),
+            int(session.shown["target_track_id"]),
+            session.shown_killer(),
+            session.field_cells(),
+            session.images.of(session.field).calibration,
+        )
 
     def _clip_is_ready(self, key: ClipKey) -> None:
         if self._session is not None and key == self._session.clip_key(self._session.row):

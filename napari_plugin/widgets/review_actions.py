@@ -8,10 +8,12 @@ from qtpy.QtWidgets import QWidget
 from napari_plugin.adapter import ViewerAdapter
 from napari_plugin.key_table import REASON_KEYS, Key
 from napari_plugin.session import ReviewSession
+from napari_plugin.settling import MOST, Settlement, settlements
 from napari_plugin.widgets.review_layout import ReviewLayout
 
 _PAINTING = ("paint", "fill", "erase", "polygon", "pick")
 _REASON_NAMES = {key for key, _, _ in REASON_KEYS}
+_NUMBERS = {"reason": _REASON_NAMES, "settle": {str(n + 1) for n in range(MOST)}}
 
 
 class ReviewActions:
@@ -43,6 +45,7 @@ class ReviewActions:
             "accept": lambda: session.decide("accept"),
             "reject": parts.decisions.show_reasons,
             "unsure": lambda: session.decide("unsure"),
+            "settle": self._ask_settlement,
             "undo": session.undo,
             "redo": session.redo,
             "next": lambda: session.step(1),
@@ -67,6 +70,9 @@ class ReviewActions:
         self._acts |= {
             f"reason_{key}": lambda reason=reason: self._reject(reason) for key, reason, _ in REASON_KEYS
         }
+
+        self._acts |= {f"settle_{n + 1}": lambda n=n: self._settle(n) for n in range(MOST)}
+        self._offered: list[Settlement] = []
 
     def act(self, action: str) -> None:
         """Do what a key or a button stands for."""
@@ -106,6 +112,28 @@ class ReviewActions:
     def _reject(self, reason: str) -> None:
         self._parts.decisions.show_decisions()
         self._session.decide("reject", reason=reason)
+
+    def _ask_settlement(self) -> None:
+        """Offer what the disagreement can be settled as."""
+        session = self._session
+        self._offered = []
+        if session.current is not None and not session.sitting.blinded:
+            self._offered = settlements(
+                session.state,
+                session.current,
+                frame=session.frame,
+                candidates=session.candidates()["effector_track_id"].tolist(),
+            )
+        if self._offered:
+            self._parts.decisions.show_settlements([one.words for one in self._offered])
+        else:
+            session.say("Nothing to settle: no readers disagree about this event.")
+
+    def _settle(self, number: int) -> None:
+        offered, self._offered = self._offered, []
+        self._parts.decisions.show_decisions()
+        if number < len(offered) and self._session.decide("settle", **offered[number].values):
+            self._session.say(f"Settled: {offered[number].words}. N goes on.", "good")
 
     def _nobody(self) -> None:
         if self._session.decide("killer", effector_track_id=None):
@@ -177,18 +205,19 @@ class KeyTaker:
         if self.parts is None or not self.parts.mode.isChecked() or self._is_painting():
             return False
         if name == "Esc":
-            return self.parts.decisions.is_choosing or self._sheet.isVisible()
-        return name.lower() in self._keys or (self.parts.decisions.is_choosing and name in _REASON_NAMES)
+            return bool(self.parts.decisions.choosing) or self._sheet.isVisible()
+        return name.lower() in self._keys or name in _NUMBERS.get(self.parts.decisions.choosing, ())
 
     def take(self, name: str, is_held: bool) -> bool:
         """Do what it means; False where it is not ours."""
         if not self.takes(name) or self.parts is None or self.actions is None:
             return False
-        if self.parts.decisions.is_choosing:
-            if name in _REASON_NAMES:
-                self.actions.act(f"reason_{name}")
+        choosing = self.parts.decisions.choosing
+        if choosing:
+            if name in _NUMBERS[choosing]:
+                self.actions.act(f"{choosing}_{name}")
                 return True
-            self.parts.decisions.show_decisions()  # any other key takes the rejection back
+            self.parts.decisions.show_decisions()  # any other key takes the question back
             if name == "Esc":
                 return True
         if name == "Esc":

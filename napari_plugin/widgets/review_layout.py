@@ -9,7 +9,6 @@ from qtpy.QtWidgets import (
     QHBoxLayout,
     QLabel,
     QLineEdit,
-    QProgressBar,
     QPushButton,
     QVBoxLayout,
     QWidget,
@@ -25,6 +24,7 @@ from napari_plugin.widgets.event_table import EventTable
 from napari_plugin.widgets.film_strip import FilmStrip
 from napari_plugin.widgets.review_panel import Act, DecisionBar, KillerBar
 from napari_plugin.widgets.style import DIM, DOCK_STYLE, STATUS_COLORS
+from napari_plugin.widgets.thin_bar import ThinBar
 from napari_plugin.widgets.traces import Traces
 
 ORDERS = (
@@ -49,8 +49,7 @@ class ReviewLayout(QFrame):
         column.setContentsMargins(8, 6, 8, 6)
         column.setSpacing(5)
         column.addLayout(self._head())
-        self.bar = QProgressBar(self)
-        self.bar.setTextVisible(False)
+        self.bar = ThinBar(self)
         column.addWidget(self.bar)
         self.title = QLabel(self)
         self.title.setStyleSheet("font-size: 15px; font-weight: 600;")
@@ -87,6 +86,7 @@ class ReviewLayout(QFrame):
         self.title.setText(headline(shown, blinded=blinded, time_min=session.minutes(shown)))
         words = verdict_line(shown, blinded=blinded, killer_chosen=bool(now.killer_chosen))
         said = status_words(status, now.about, now.notes, blinded=blinded)
+        self.decisions.offer_settling(status == "disagreement")
         self.verdict.setText(f"{words}<br><span style='color:{STATUS_COLORS[status]}'>●&nbsp;{said}</span>")
 
     def show_candidates(self, found: Table, *, killer: int | None, blinded: bool) -> None:
@@ -102,8 +102,7 @@ class ReviewLayout(QFrame):
     def show_progress(self, done: int, total: int, minutes: float | None) -> None:
         """How far the review is."""
         self.progress.setText(progress_words(done, total, minutes))
-        self.bar.setMaximum(max(total, 1))
-        self.bar.setValue(done)
+        self.bar.show_share(done / max(total, 1))
 
     def show_mode(self, is_on: bool) -> None:
         """Say whether the keys decide."""

@@ -4,13 +4,23 @@ from collections.abc import Callable, Sequence
 
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QKeyEvent
-from qtpy.QtWidgets import QHBoxLayout, QLabel, QLineEdit, QPushButton, QStackedWidget, QWidget
+from qtpy.QtWidgets import (
+    QGridLayout,
+    QHBoxLayout,
+    QLabel,
+    QLineEdit,
+    QPushButton,
+    QStackedWidget,
+    QWidget,
+)
 
 from napari_plugin.event_list import number_words
 from napari_plugin.key_table import REASON_KEYS
+from napari_plugin.settling import MOST
 
 Act = Callable[[str], None]
 MAX_NOTE = 400
+_BAR_PX, _CHOICES_PX = 34, 92
 
 
 class KillerBar(QWidget):
@@ -53,23 +63,26 @@ class KillerBar(QWidget):
 
 
 class DecisionBar(QStackedWidget):
-    """Accept, reject, unsure and the rest; after reject the reasons; after flag a line for the note."""
+    """Accept, reject and the rest; after reject the reasons, after flag a line for the note, after settle as what."""
 
     noted = Signal(str)
     cancelled = Signal()
 
     def __init__(self, act: Act, parent: QWidget) -> None:
-        """Three pages, the decisions first."""
+        """Four pages, the decisions first."""
         super().__init__(parent)
-        self.setFixedHeight(34)
+        self.setFixedHeight(_BAR_PX)
         self.addWidget(self._page([
             ("A  accept", "accept"),
             ("R  reject", "reject"),
             ("U  unsure", "unsure"),
+            ("S  settle", "settle"),
             ("T  re-time", "retime"),
             ("F  flag", "flag"),
             ("↶  undo", "undo"),
         ], act))  # fmt: skip
+        self._settle = self.widget(0).findChild(QPushButton, "settle")
+        self.offer_settling(False)
         self.addWidget(
             self._page(
                 [(f"{key}  {words}", f"reason_{key}") for key, _, words in REASON_KEYS], act, small=True
@@ -86,11 +99,24 @@ class DecisionBar(QStackedWidget):
         self.note.left.connect(self.cancelled)
         row.addWidget(self.note, 1)
         self.addWidget(page)
+        self._choices = _Choices(act, self)
+        self.addWidget(self._choices)
+        self.currentChanged.connect(lambda page: self.setFixedHeight(_CHOICES_PX if page == 3 else _BAR_PX))
 
     @property
-    def is_choosing(self) -> bool:
-        """Whether the reasons are shown."""
-        return self.currentIndex() == 1
+    def choosing(self) -> str:
+        """What the number keys choose: "reason" of a rejection, "settle" as what; empty where neither is asked."""
+        return {1: "reason", 3: "settle"}.get(self.currentIndex(), "")
+
+    def offer_settling(self, is_offered: bool) -> None:
+        """Show the button that settles, or take it away."""
+        if self._settle is not None:
+            self._settle.setVisible(is_offered)
+
+    def show_settlements(self, words: Sequence[str]) -> None:
+        """Ask as what a disagreement is settled."""
+        self._choices.show_words(words)
+        self.setCurrentIndex(3)
 
     def show_decisions(self) -> None:
         """Back to the decisions."""
@@ -118,6 +144,30 @@ class DecisionBar(QStackedWidget):
                 button.setStyleSheet("font-size: 11px; padding: 4px 2px;")
             row.addWidget(button, 1)
         return page
+
+
+class _Choices(QWidget):
+    """What a disagreement can be settled as, two in a row."""
+
+    def __init__(self, act: Act, parent: QWidget) -> None:
+        super().__init__(parent)
+        grid = QGridLayout(self)
+        grid.setContentsMargins(0, 2, 0, 2)
+        grid.setSpacing(4)
+        self._buttons = []
+        for number in range(MOST):
+            button = _button("", parent=self, act=act, action=f"settle_{number + 1}")
+            button.setStyleSheet("font-size: 11px; padding: 2px 6px; text-align: left;")
+            grid.addWidget(button, number // 2, number % 2)
+            self._buttons.append(button)
+
+    def show_words(self, words: Sequence[str]) -> None:
+        """Write the choices on the buttons."""
+        for number, button in enumerate(self._buttons):
+            there = number < len(words)
+            button.setVisible(there)
+            button.setText(f"{number + 1}  {words[number]}" if there else "")
+            button.setToolTip(words[number] if there else "")
 
 
 class _NoteLine(QLineEdit):

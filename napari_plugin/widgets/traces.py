@@ -111,7 +111,7 @@ class Traces(QWidget):
     def _draw(self, plot: Any, curve: Any, color: str, width: float, *, z: int = 1) -> None:
         if curve is None:
             return
-        item = pg.PlotDataItem(*curve, pen=pg.mkPen(color, width=width), connect="finite", antialias=True)
+        item = pg.PlotCurveItem(*curve, pen=pg.mkPen(color, width=width), connect="finite", antialias=True)
         item.setZValue(z)
         plot.addItem(item)
         self._curves.append((plot, item))

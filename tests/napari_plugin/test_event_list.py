@@ -138,3 +138,40 @@ def test_the_second_showing_of_a_blinded_event_shows_nothing_of_the_first():
     sitting.decide("retime", name, frame=5, reading=blind.reading)
     assert blind.frame_of(row) == 5
     assert sitting.state.frame[row] == 3
+
+
+def test_the_time_of_an_event_is_that_of_the_frame_that_stands():
+    """Made films have a frame every 4 minutes."""
+    sitting = sitting_of(3)
+    events = EventList(sitting.state)
+    sitting.state.events["frame"][:] = [10, 0, 30]
+    sitting.state.events["time_min"][:] = [40.0, 0.0, 120.0]
+    sitting.state.frame[:] = [10, 0, 30]
+    events = EventList(sitting.state)
+    assert [events.cell(row, "time") for row in range(3)] == ["0:40", "0:00", "2:00"]
+    sitting.decide("retime", "B02/0/d0", frame=40)
+    assert events.cell(0, "time") == "2:40"
+    events.filter_by("time>130")
+    assert events.visible.tolist() == [0]
+    events.filter_by("")
+    events.sort_by("time")
+    assert events.visible.tolist() == [1, 2, 0]
+
+
+def test_the_recorded_order_of_a_blinded_reader_is_not_sorted_and_others_times_are_not_seen():
+    other = sitting_of(6, reader="ben")
+    for name in ("B02/0/d1", "B02/0/d2"):
+        other.decide("retime", name, frame=399)
+    sitting = sitting_of(6, blinded=True, earlier=tuple(other.state.decisions))
+    blind = BlindReading(sitting, Blinding(seed=4))
+    events = EventList(sitting.state, worth=blind.rows, blind=blind)
+    order, times = events.visible.tolist(), [events.cell(row, "time") for row in range(6)]
+    for descending in (False, True):
+        events.sort_by("time", descending=descending)
+        assert events.visible.tolist() == order
+    assert times == [events.cell(row, "time") for row in range(6)]
+    given = sitting.state.events["frame"] * 4.0
+    assert times == [f"{m // 60:.0f}:{m % 60:02.0f}" for m in given]
+    for hidden in ("target:3", "frame>5", "well:B02", "p>0.5"):
+        with pytest.raises(FilterError, match="there is no column"):
+            events.filter_by(hidden)

@@ -9,10 +9,13 @@ import numpy as np
 import pytest
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QApplication, QWidget
+from qtpy.QtWidgets import QApplication, QPushButton, QWidget
 
 from assay.io.results import Results
-from assay.io.review_logs import read_logs
+from assay.io.review_logs import open_log, read_logs
+from assay.io.tables import read_table
+from assay.review.events import review_events
+from assay.review.sitting import Sitting
 from assay.review.state import replay
 from napari_plugin.key_table import REASON_KEYS
 from napari_plugin.session import ReviewSession
@@ -182,9 +185,10 @@ def test_the_pair_is_outlined_in_the_middle_of_a_picture_that_is_really_drawn(re
     assert target is not None and killer is not None
     middle = (np.array(target) + np.array(killer)) / 2
     assert np.allclose(viewer.scene.camera.center[-2:], middle, atol=1e-6)
-    outlined = viewer.layers["pair"]
+    outlined = viewer.layers["pair and candidates"]
     assert len(outlined.data) > 10
-    here = outlined.data[outlined.data[:, 0, 0] == shown["frame"]]
+    is_pair = outlined.edge_color[:, 3] == 1  # the others and the ways are faint
+    here = outlined.data[is_pair & (outlined.data[:, 0, 0] == shown["frame"])]
     calibration = session.images.of(key.field).calibration
     box = np.array([here[:, 0, 1:].min(axis=0), here[:, 0, 1:].max(axis=0)]) * np.array(calibration.pixel_um)
     assert (box[0] < np.array(target)).all() and (np.array(target) < box[1]).all()
@@ -193,6 +197,38 @@ def test_the_pair_is_outlined_in_the_middle_of_a_picture_that_is_really_drawn(re
     red = (picture[..., 0] > 200) & (picture[..., 1] < 130) & (picture[..., 2] < 140)
     yellow = (picture[..., 0] > 220) & (picture[..., 1] > 190) & (picture[..., 2] < 90)
     assert red.sum() > 50 and yellow.sum() > 50
+
+
+def test_a_third_reader_settles_with_two_keys_what_two_others_disagree_about(
+    make_napari_viewer_proxy: Any, results: Path
+):
+    for reader, verb, more in (("ben", "accept", {}), ("cleo", "reject", {"reason": "debris"})):
+        log = open_log(Results.open(results), reader=reader)
+        events = review_events(
+            {n: read_table(results / "tables", n) for n in ("deaths", "kills", "contacts")}
+        )
+        event = str(events["event"][0])
+        Sitting(events, log, reader=reader).decide(verb, event, **more)
+        log.close()
+    review = Review(make_napari_viewer_proxy(show=True), results)
+    decisions = review.widget.parts.decisions
+    settle = decisions.findChild(QPushButton, "settle")
+    assert settle is not None
+    review.press(Qt.Key.Key_S)
+    assert "Nothing to settle" in review.widget.parts.message.text() and not decisions.choosing
+    review.session.sort_by("disagreement")
+    review.session.go(event)
+    review.settle()
+    assert settle.isVisible()
+    review.press(Qt.Key.Key_S)
+    assert decisions.choosing == "settle"
+    review.press(Qt.Key.Key_2)
+    assert review.status(event) == "rejected"
+    assert "Settled: no death (cleo)" in review.widget.parts.message.text()
+    assert not settle.isVisible() and not decisions.choosing
+    review.press(Qt.Key.Key_Z, CTRL)
+    assert review.status(event) == "disagreement"
+    review.close()
 
 
 @pytest.mark.parametrize("n", [40, pytest.param(300, marks=pytest.mark.slow)])

@@ -18,6 +18,7 @@ _SAMPLED_PIXELS = 1 << 18  # per frame and channel
 _NOISES_PER_SPAN = 20.0  # an empty channel is scaled by its noise, not blown up to look full
 # The mean of the smaller 80 % of |a - b| of Gaussian a and b with standard deviation 1 is 0.7901.
 _SIGMA_PER_TRIMMED_MEAN = 1 / 0.7901
+_FLASH, _FLASH_NOISE = 3.0, 1.3  # times the frames before and after
 _DARKEST, _BRIGHTEST = -1.0, 6.0
 
 
@@ -43,8 +44,8 @@ def frames_to_sample(n_frames: int, unusable: Collection[int] = ()) -> list[int]
 def measure_brightness(frames: Iterable[NDArray[Any]]) -> Brightness:
     """Measure background, bright end and noise of every channel.
 
-    Frames without any contrast (black, saturated throughout) do not count. Where none has any, the channel
-    is scaled by 1.
+    Frames without any contrast (black, saturated throughout) do not count, nor one lit by a flash. Where none has
+    any, the channel is scaled by 1.
 
     Args:
         frames: (C, Y, X) raw images, the sampled ones.
@@ -60,7 +61,7 @@ def measure_brightness(frames: Iterable[NDArray[Any]]) -> Brightness:
             if rows.size and rows.min() < rows.max():
                 samples[channel].append(rows.ravel())
                 noises[channel].append(_noise(rows))
-    scales = [_scale(s, n) for s, n in zip(samples, noises, strict=True)]
+    scales = [_scale(*_without_flashes(s, n)) for s, n in zip(samples, noises, strict=True)]
     background, span, median, spread = np.array(scales, dtype=np.float64).reshape(-1, 4).T
     return Brightness(background=background, span=span, median=median, spread=spread)
 
@@ -93,6 +94,25 @@ def role_slots(
             np.clip(scaled, _DARKEST, _BRIGHTEST, out=scaled)
             slots[:, slot] = scaled if place == 0 else np.maximum(slots[:, slot], scaled)
     return slots, tuple(bool(roles.get(role)) for role in CHANNEL_ROLES)
+
+
+def _without_flashes(
+    samples: list[NDArray[np.float32]], noises: list[float]
+) -> tuple[list[NDArray[np.float32]], list[float]]:
+    """Leave out a frame many times brighter, and noisier all over, than those before and after: one would set the scale."""
+    spans = [float(np.subtract(*np.percentile(sample, [99.7, 5]))) for sample in samples]
+    kept = [
+        not (
+            0 < at < len(samples) - 1
+            and spans[at] > _FLASH * max(spans[at - 1], spans[at + 1])
+            and noises[at] > _FLASH_NOISE * max(noises[at - 1], noises[at + 1])
+        )
+        for at in range(len(samples))
+    ]
+    return (
+        [sample for sample, keep in zip(samples, kept, strict=True) if keep],
+        [noise for noise, keep in zip(noises, kept, strict=True) if keep],
+    )
 
 
 def _sampled_rows(image: NDArray[Any]) -> NDArray[np.float32]:

@@ -166,6 +166,7 @@ _Bools = NDArray[np.bool_]
 def _broken(quality: FrameQuality, names: Sequence[str], steady: Collection[int]) -> _Found:
     """Planes of which pixels are no numbers, or all or in part of one value, as no camera makes them."""
     rest = _resting_levels(quality, steady)
+    above = [3 * np.nan_to_num(finite_median(noise[noise > 0])) for noise in quality.noise.T]
     for channel, name in enumerate(names):
         usual = finite_median(quality.blank[~quality.constant[:, channel], channel])
         for row in range(len(quality)):
@@ -179,7 +180,7 @@ def _broken(quality: FrameQuality, names: Sequence[str], steady: Collection[int]
                     f"{name} holds {100 * invalid:.3g} % pixels that are not numbers",
                 )
             elif quality.constant[row, channel]:
-                if not mean >= rest[channel]:
+                if not rest[channel] <= mean <= rest[channel] + above[channel]:
                     value = "black" if mean == 0.0 else "one flat value"
                     yield row, channel, "flat", f"{name} is {value}: nothing was recorded"
             elif blank > 0.0 and usual == 0.0 and len(quality) >= MIN_FRAMES_TO_JUDGE:

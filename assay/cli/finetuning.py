@@ -9,8 +9,6 @@ from assay.cli.model_commands import _require_our_models
 from assay.cli.outputs import refuse_inside_plate
 from assay.cli.progress import Reporter, plain
 from assay.errors import CalibrationError, ModelError, ProtocolError
-from assay.io.annotated_images import ReadingSettings, parse_channels
-from assay.io.reviewed_images import is_results
 from assay.labels import CELL_ROLES, CellRole
 from assay.protocol import read_protocol
 from assay.units import Calibration
@@ -51,6 +49,9 @@ def finetune(
 ) -> None:
     """Make a model better on your own images; it is written only if it is better on cells it has not learned from."""
     refuse_inside_plate(out, "--out")
+    from assay.io.annotated_images import ReadingSettings, parse_channels
+    from assay.io.reviewed_images import is_results
+
     settings = ReadingSettings(
         channels=parse_channels(channels) if channels else None,
         protocol=read_protocol(protocol) if protocol else None,

@@ -1,29 +1,36 @@
-"""Validation of a plate before a run: metadata of every field, the protocol, and the light of a few frames."""
+"""Validation of a plate before a run: metadata of every field, the protocol, and the light of a few frames.
+
+What plans and labels need takes seconds to load, so it is loaded where it is used: a plate that is refused is
+refused at once.
+"""
 
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from assay.brightness import frames_to_sample
 from assay.errors import AssayError
 from assay.invalid_planes import mask_frames
-from assay.io.given_labels import LabelRequest
-from assay.io.ome_zarr import Plate, open_plate
-from assay.pipeline.label_contrast import LabelDoubts, doubts_about_labels
+from assay.io.plate_reader import Plate, open_plate
+from assay.pipeline.frame_sizes import require_workable_frames
 from assay.pipeline.plan import RunPlan
-from assay.pipeline.planning import RunOptions, plan_run, require_workable_frames
 from assay.protocol import Protocol
 from assay.quality import concatenate, measure_frame
 from assay.report.findings import death_note
 from assay.segmentation_quality import unseen_texts
 from assay.stack import FieldId
 
+if TYPE_CHECKING:
+    from assay.io.given_labels import LabelRequest
+    from assay.pipeline.label_contrast import LabelDoubts
+
 _FIELDS_LOOKED_AT = 12
 _FRAMES_LOOKED_AT = 3
 
 
 def check_plate(
-    path: Path, protocol: Protocol | None, labels: LabelRequest | None = None
+    path: Path, protocol: Protocol | None, labels: "LabelRequest | None" = None
 ) -> tuple[list[str], list[str]]:
     """Look a plate over without computing anything that takes long.
 
@@ -51,6 +58,8 @@ def check_plate(
         if str(place) not in " ".join(problems):
             problems += _light(plate, place, protocol)
     if labels is not None and protocol is not None:
+        from assay.pipeline.planning import RunOptions, plan_run
+
         plan = plan_run(path, Path(), protocol=protocol, options=RunOptions(), labels=labels)
         doubts = look_at_labels(plan)
         stops = [*plan.refused.values(), *(doubt.problem for doubt in doubts if doubt.problem)]
@@ -70,10 +79,12 @@ def describe_labels(plan: RunPlan) -> str:
     return f"labels: {plan.labels['read_as']}; {words}; values are {values}"
 
 
-def look_at_labels(plan: RunPlan) -> list[LabelDoubts]:
+def look_at_labels(plan: RunPlan) -> "list[LabelDoubts]":
     """Look at labels of another program in a few fields and frames; nothing where there are none."""
     if not plan.labels:
         return []
+    from assay.pipeline.label_contrast import doubts_about_labels
+
     step = max(1, -(-len(plan.fields) // _FIELDS_LOOKED_AT))
     found = []
     for field in plan.fields[::step]:

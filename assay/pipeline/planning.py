@@ -7,13 +7,12 @@ from pathlib import Path
 from assay.errors import AssayError, ImageError, ResultsError
 from assay.io.given_labels import LabelRequest, labels_of
 from assay.io.ome_zarr import Plate, open_plate
+from assay.pipeline.frame_sizes import require_workable_frames
 from assay.pipeline.given import open_given, record_of
 from assay.pipeline.label_images import label_shard_frames
 from assay.pipeline.plan import FieldPlan, RunPlan
 from assay.protocol import Protocol as AssayProtocol
 from assay.stack import FieldId
-
-LARGEST_FRAME_PX = 8192 * 8192  # a run holds whole frames, of every channel, on the model's scale
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,20 +108,6 @@ def _plan_field(plate: Plate, place: FieldId, results: Path, protocol: AssayProt
         protocol=protocol,
         segmenter={},
     )
-
-
-def require_workable_frames(shape: tuple[int, ...], place: FieldId) -> None:
-    """Refuse frames that no memory holds, before any pixel is read.
-
-    Raises:
-        ImageError: A frame has more than `LARGEST_FRAME_PX` pixels.
-    """
-    height, width = shape[2:]
-    if height * width > LARGEST_FRAME_PX:
-        raise ImageError(
-            f"{place}: its frames of {height} x {width} pixels are too large, expected at most 8192 x 8192. Cut them into "
-            "fields of that size, each a field of its well, and run those."
-        )
 
 
 def _require_wells(fields: Sequence[FieldId], wells: Sequence[str]) -> None:

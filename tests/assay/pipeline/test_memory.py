@@ -81,7 +81,7 @@ def test_frames_that_no_memory_holds_say_what_to_do(shape: tuple[int, ...]):
 def test_run_and_check_both_refuse_them_before_any_pixel_is_read(
     plate: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("assay.pipeline.planning.LARGEST_FRAME_PX", 72 * 96 - 1)
+    monkeypatch.setattr("assay.pipeline.frame_sizes.LARGEST_FRAME_PX", 72 * 96 - 1)
     protocol = parse_protocol(PROTOCOL)
     with pytest.raises(ImageError, match="its frames of 72 x 96 pixels are too large"):
         plan_run(plate, tmp_path / "out", protocol=protocol, options=RunOptions())

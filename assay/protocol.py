@@ -252,7 +252,7 @@ def _pair(where: str, value: Any) -> tuple[float, float]:
 
 def _conditions(values: Any) -> tuple[Condition, ...]:
     if not isinstance(values, list) or not all(isinstance(block, dict) for block in values):
-        raise ProtocolError("conditions are written as [[condition]], with two brackets, one block each.")
+        raise ProtocolError("expected conditions as [[condition]], with two brackets, one block each.")
     conditions = []
     owner: dict[str, str] = {}
     for block in values:
@@ -274,7 +274,9 @@ def _conditions(values: Any) -> tuple[Condition, ...]:
         named = tuple(well_name(well) for well in wells)
         for well in named:
             if well in owner:
-                raise ProtocolError(f"well {well} stands in two conditions, {owner[well]!r} and {name!r}.")
+                raise ProtocolError(
+                    f"well {well} stands in two conditions, {owner[well]!r} and {name!r}. Leave it in one."
+                )
             owner[well] = name
         extra = {k: v for k, v in block.items() if k not in ("name", "wells", "kind", "seeded_et_ratio")}
         ratio = None if ratio is None else float(ratio)
@@ -293,7 +295,7 @@ def _check_values(protocol: Protocol) -> None:
         (
             contact.leave_um >= contact.enter_um,
             f"[contact] leave_um = {contact.leave_um} is below enter_um = {contact.enter_um}: "
-            "a contact would end before it begins.",
+            "a contact would end before it begins. Give leave_um at least enter_um.",
         ),
         (
             contact.bridge_frames >= 0,

@@ -20,13 +20,15 @@ from assay.errors import ModelError
 from assay.labels import CELL_ROLES, CHANNEL_ROLES
 from models.confidence import Confidence, read_confidence
 from models.devices import keep_freed_memory, pick_device
-from models.network import Architecture, SegmentationNet
+from models.network import SIZES, Architecture, SegmentationNet
 from models.predictor import Predictor
 
 ZOO = Path(__file__).parent / "zoo"
 FORMAT = 1
 ARCHITECTURE = "residual-unet-s2d"
 _PICKLES = (".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".bin")
+_LEVELS = len(SIZES["standard"])
+_MOST_CHANNELS = 1024  # of one level of a network; a card that asks for more would fill the memory
 _PICKLE_BEGINS = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")  # torch's are zip files
 
 
@@ -194,10 +196,17 @@ def _card(path: Path, content: Mapping[str, Any]) -> ModelCard:
     except ModelError as error:
         raise ModelError(f"{path}: {error}") from None
     except (KeyError, TypeError, ValueError) as error:
-        raise ModelError(f"{path}: the model card lacks or garbles an entry ({error!r}).") from None
+        raise ModelError(
+            f"{path}: the model card lacks or garbles an entry ({error!r:.160}). Fetch the model again."
+        ) from None
+    if len(card.widths) != _LEVELS or not all(1 <= width <= _MOST_CHANNELS for width in card.widths):
+        raise ModelError(
+            f"{path}: the model card says widths = {str(list(card.widths))[:80]}; expected {_LEVELS} numbers from 1 to "
+            f"{_MOST_CHANNELS}. Fetch the model again."
+        )
     if card.channel_roles != CHANNEL_ROLES or card.cell_roles != CELL_ROLES or not card.pixel_um > 0:
         raise ModelError(
-            f"{path}: the model is for channels {card.channel_roles}, cells {card.cell_roles} and "
+            f"{path}: the model is for channels {card.channel_roles!s:.160}, cells {card.cell_roles!s:.80} and "
             f"{card.pixel_um} um pixels; expected {CHANNEL_ROLES}, {CELL_ROLES} and a positive size."
         )
     return card
@@ -227,7 +236,9 @@ def _read_tensors(path: Path, card: ModelCard) -> dict[str, torch.Tensor]:
     try:
         content = path.read_bytes()
     except FileNotFoundError:
-        raise ModelError(f"{path}: the weights of model {card.name!r} are missing beside its card.") from None
+        raise ModelError(
+            f"{path}: the weights of model {card.name!r} are missing beside its card. Fetch the model again."
+        ) from None
     if content.startswith(b"version https://git-lfs"):
         raise ModelError(f"{path}: is a Git LFS pointer, not the weights. Run `git lfs pull` there.")
     if content.startswith(_PICKLE_BEGINS):
@@ -245,7 +256,9 @@ def _read_tensors(path: Path, card: ModelCard) -> dict[str, torch.Tensor]:
     try:
         return load_tensors(content)  # type: ignore[no-any-return]
     except SafetensorError as error:
-        raise ModelError(f"{path}: is no safetensors file ({error}). Fetch the model again.") from None
+        raise ModelError(
+            f"{path}: is no safetensors file ({str(error)[:160]}). Fetch the model again."
+        ) from None
 
 
 def _as_json(card: ModelCard) -> dict[str, Any]:

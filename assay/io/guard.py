@@ -58,15 +58,19 @@ def read_json(file: Path, where: str) -> dict[str, Any]:
         text = _bounded_text(file, where)
         values = json.loads(text)
     except FileNotFoundError as error:
-        raise ImageError(f"{where}: {file.name} is missing, so this is not complete OME-Zarr.") from error
+        raise ImageError(
+            f"{where}: {file.name} is missing, so this is not complete OME-Zarr. Restore it."
+        ) from error
     except OSError as error:
         raise ImageError(f"{where}: {file.name} cannot be read ({error.strerror}).") from error
     except (ValueError, RecursionError) as error:
         if isinstance(error, ImageError):
             raise
-        raise ImageError(f"{where}: {file.name} is damaged; it is not valid JSON.") from error
+        raise ImageError(
+            f"{where}: {file.name} is damaged; it is not valid JSON. Restore it from a copy."
+        ) from error
     if not isinstance(values, dict):
-        raise ImageError(f"{where}: {file.name} is damaged; expected a JSON object.")
+        raise ImageError(f"{where}: {file.name} is damaged; expected a JSON object. Restore it from a copy.")
     return values
 
 
@@ -99,7 +103,9 @@ def inner_path(root: Path, path: Any, where: str) -> Path:
         len(step) <= MAX_STEP and _STEP.fullmatch(step) and step not in (".", "..") for step in steps
     ):
         said = f"{path!r:.200}"
-        raise ImageError(f"{where}: the path {said} in the metadata is not a plain path inside the plate.")
+        raise ImageError(
+            f"{where}: the path {said} in the metadata is not a plain path inside the plate. Expected e.g. B/03."
+        )
     folder = root.joinpath(*steps)
     _require_inside(root, folder, where)
     for name in ("zarr.json", ".zattrs", ".zarray", ".zgroup"):
@@ -284,9 +290,9 @@ def _require_known(codec: Any, key: str, known: set[str], where: str) -> None:
     if codec is None:
         return
     name = codec.get(key) if isinstance(codec, Mapping) else None
-    if name not in known:
+    if not isinstance(name, str) or name not in known:
         raise ImageError(
-            f"{where}: the codec {name!r} is not read, because it may run code. Known are {', '.join(sorted(known))}."
+            f"{where}: the codec {name!r:.80} is not read, because it may run code. Known are {', '.join(sorted(known))}."
         )
 
 

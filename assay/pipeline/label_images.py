@@ -15,11 +15,18 @@ from assay.pipeline.pixels import frame_labels_path
 from assay.pipeline.plan import RunPlan
 
 _LABEL_BYTES = 4
+_PACKED_TO = 130  # labels of cells compress so well
 
 
 def label_shard_frames(shape: tuple[int, int, int, int]) -> int:
     """Frames of one shard of label images of a film (T, C, Y, X)."""
     return shard_frames_of((shape[0], *shape[2:]), itemsize=_LABEL_BYTES, sharded=True)
+
+
+def least_bytes(plan: RunPlan) -> int:
+    """What the label images of a run come to where there are few cells: both roles, by frame and by track."""
+    pixels = sum(one.shape[0] * one.shape[2] * one.shape[3] for one in plan.fields)
+    return pixels * 4 * _LABEL_BYTES // _PACKED_TO
 
 
 def make_label_images(plan: RunPlan, results: Results) -> None:

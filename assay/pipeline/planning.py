@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from assay.errors import AssayError, ImageError, ResultsError
+from assay.errors import AssayError, ImageError, ProtocolError, ResultsError
 from assay.io.given_labels import LabelRequest, labels_of
 from assay.io.ome_zarr import Plate, open_plate
 from assay.pipeline.frame_sizes import require_workable_frames
@@ -53,6 +53,7 @@ def plan_run(
     """
     opened = open_plate(plate)
     _require_wells(opened.fields, options.wells)
+    _require_its_map(opened.fields, protocol)
     source = open_given(labels, protocol, opened.fields, opened.identity()) if labels else None
     fields: list[FieldPlan] = []
     refused: dict[FieldId, str] = {}
@@ -108,6 +109,25 @@ def _plan_field(plate: Plate, place: FieldId, results: Path, protocol: AssayProt
         protocol=protocol,
         segmenter={},
     )
+
+
+def _require_its_map(fields: Sequence[FieldId], protocol: AssayProtocol) -> None:
+    """Refuse the plate map of another plate: not one of its wells is here.
+
+    Raises:
+        ProtocolError: None of the wells of the conditions is on the plate.
+    """
+    mapped = sorted({well for condition in protocol.conditions for well in condition.wells})
+    known = sorted({place.well for place in fields})
+    if mapped and not set(mapped) & set(known):
+        raise ProtocolError(
+            f"none of the wells of the protocol's conditions ({_some(mapped)}) is on the plate, which has {_some(known)}. "
+            "Take the protocol of this plate, or correct its [[condition]] wells."
+        )
+
+
+def _some(wells: Sequence[str]) -> str:
+    return ", ".join(wells[:6]) + (f" and {len(wells) - 6} more" if len(wells) > 6 else "")
 
 
 def _require_wells(fields: Sequence[FieldId], wells: Sequence[str]) -> None:

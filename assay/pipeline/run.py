@@ -20,7 +20,7 @@ from assay.pipeline.given import (
     require_same_labels,
     with_recorded_labels,
 )
-from assay.pipeline.label_images import choose_windows, make_label_images
+from assay.pipeline.label_images import choose_windows, least_bytes, make_label_images
 from assay.pipeline.page import write_page
 from assay.pipeline.pixels import (
     MakeSegmenter,
@@ -247,6 +247,8 @@ def _begin(plan: RunPlan, results: Results, options: RunOptions, held: ExitStack
                     f"{results.path}: other parts are at work here with another protocol. Wait until they end, or "
                     "choose another folder for --out."
                 )
+        else:
+            results.require_space(least_bytes(plan))  # nothing is begun that surely cannot end
         results.write_protocol(text)
         make_label_images(plan, results)
         write_expected(plan, results, labels=expected_labels_of(plan))

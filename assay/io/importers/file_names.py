@@ -158,7 +158,9 @@ def _check_pattern(pattern: str) -> None:
     try:
         groups = set(re.compile(pattern).groupindex)
     except re.error as error:
-        raise VendorFileError(f"the pattern {pattern} is not a regular expression: {error}.") from error
+        raise VendorFileError(
+            f"the pattern {pattern} is not a regular expression: {error}. Give another."
+        ) from error
     for group in sorted(groups - set(GROUPS)):
         close = difflib.get_close_matches(group, GROUPS, n=1)
         hint = f" Did you mean {close[0]!r}?" if close else ""

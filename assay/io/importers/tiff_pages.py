@@ -5,6 +5,7 @@ that was cut off for a shorter one and fills strips that are too short with zero
 """
 
 import itertools
+import logging
 import stat
 import struct
 import zlib
@@ -18,6 +19,9 @@ from numpy.typing import NDArray
 
 from assay.errors import ImageError
 from assay.io.importers.tiff_limits import require_no_bomb, require_same_size
+
+# what tifffile would print is said here, with the file's name
+logging.getLogger("tifffile").addHandler(logging.NullHandler())
 
 MAX_PLANE_PIXELS = 2**30
 MAX_PAGES = 4_000_000

@@ -111,6 +111,6 @@ def _film(
 
 def _whole(text: str) -> int:
     value = float(text)
-    if value != int(value):
+    if not value.is_integer():
         raise ValueError(f"{text!r} is no whole number")
     return int(value)

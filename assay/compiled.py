@@ -6,6 +6,7 @@ that the results are the same on every machine.
 """
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import numba
@@ -24,3 +25,15 @@ def compiled(loop: Loop) -> Loop:
 def part(loop: Loop) -> Loop:
     """Compile a function that only compiled ones of the same file call; it is kept with these."""
     return cast(Loop, numba.njit(nogil=True)(loop))
+
+
+def kept_in() -> Path | None:
+    """Folder that keeps compiled code for the next process; None where no folder can be written."""
+
+    def nothing() -> None: ...
+
+    try:
+        loop = numba.njit(cache=True)(nothing)
+    except RuntimeError:
+        return None
+    return Path(loop.stats.cache_path)

@@ -12,6 +12,7 @@ import typer
 from assay._version import __version__
 from assay.cli.bench import bench
 from assay.cli.contact_commands import contacts
+from assay.cli.doctor import doctor
 from assay.cli.export_commands import export
 from assay.cli.finetuning import finetune
 from assay.cli.model_commands import train
@@ -78,6 +79,7 @@ for _command in (
     score,
     train,
     finetune,
+    doctor,
 ):
     app.command()(_command)
 app.add_typer(models, name="models")

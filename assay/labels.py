@@ -4,7 +4,7 @@ Knows one frame at a time. A label means nothing in the next frame; `tracks.py` 
 through time. Effectors and targets have a label image each, because an effector on top of a target covers it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol, runtime_checkable
 
@@ -56,6 +56,31 @@ class FrameLabels:
         return self.targets, self.target_scores
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LargeFrameLabels:
+    """The cells of a frame that is too large to be held as an image.
+
+    Labels, scores and doubts are those of `FrameLabels`; `assay.label_runs.painted` makes images of some rows.
+    """
+
+    shape: tuple[int, int]  # (Y, X)
+    effectors: NDArray[np.int32]  # (runs, 4) row, first column, column after the last, label; in row order
+    targets: NDArray[np.int32]
+    effector_scores: NDArray[np.float32]
+    target_scores: NDArray[np.float32]
+    doubts: tuple[Doubt, ...] = ()
+
+    def of(self, role: CellRole) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+        """Runs and scores of one role."""
+        if role == "effector":
+            return self.effectors, self.effector_scores
+        return self.targets, self.target_scores
+
+
+ReadSlots = Callable[[slice, slice], NDArray[np.float32]]
+"""Rows and columns of a frame -> (R, y, x), one slot per entry of `CHANNEL_ROLES`."""
+
+
 class Segmenter(Protocol):
     """Finds the cells in frames; `models.predictor` has the one with a network behind it.
 
@@ -81,6 +106,21 @@ class Segmenter(Protocol):
             present: Which of the R slots hold an image.
             pixel_um: Pixel size (y, x); the model resamples to its own.
         """
+
+
+@runtime_checkable
+class SegmentsLarge(Protocol):
+    """A segmenter that can do without holding a frame."""
+
+    def segment_large(
+        self,
+        read: ReadSlots,
+        *,
+        shape: tuple[int, int],
+        present: Sequence[bool],
+        pixel_um: tuple[float, float],
+    ) -> LargeFrameLabels:
+        """Label effectors and targets of one frame, reading windows of it; the same cells as `segment` finds."""
 
 
 @runtime_checkable

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from assay.labels import CellRole
-from models.decode_cpu import decode_arrays
+from models.decode_cpu import decode_arrays, decode_owned
 from models.decode_rules import CHANCE_UNIT, VOTES_PER_PX, Rules, capture_ranks, logit
 from models.decode_torch import decode_tensors
 from models.network import OFFSET_UNIT_PX
@@ -48,6 +48,18 @@ class DecodedCells:
     labels: NDArray[np.int32]  # (Y, X), 1..n ordered by the (y, x) of the seeds, 0 is background
     features: CellFeatures
     foreground_px: int  # pixels that were taken for some cell of the role, those that no cell got included
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WindowCells:
+    """The cells of one role whose seeds lie in a part of a window; rows and columns are the window's."""
+
+    runs: NDArray[np.int32]  # (runs, 4) row, first column, column after the last, label; in row order
+    features: CellFeatures
+    foreground_px: int  # in that part
+    around: NDArray[
+        np.int32
+    ]  # (n, 4) first and last row and column of what a cell was made from, maybe beyond
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,7 +111,53 @@ def decode(
     Returns:
         Labels and features.
     """
-    rules = Rules(
+    rules = _rules(pixel_um, settings, smooth, offset_unit_px, owned, maps.shape[1:])
+    decoded = (decode_arrays if maps.device.type == "cpu" else decode_tensors)(maps, other_foreground, rules)
+    labels, seeds, heat, sums, n_px = decoded
+    return DecodedCells(labels=labels, features=_features(seeds, heat, sums, pixel_um), foreground_px=n_px)
+
+
+def decode_window(
+    maps: Tensor,
+    *,
+    other_foreground: Tensor,
+    pixel_um: tuple[float, float],
+    settings: DecodeSettings,
+    owned: tuple[slice, slice],
+) -> WindowCells:
+    """Make the cells of a window of a large frame whose seeds lie in its owned rows and columns.
+
+    They are those of the whole frame where all that they were made from lies in the window, or at its sides that
+    are the frame's own. A vote that points out of the window would be none, and is not looked for beyond it.
+
+    Args:
+        maps: As for `decode`, of the window.
+        other_foreground: As for `decode`.
+        pixel_um: Pixel size (y, x).
+        settings: Thresholds.
+        owned: Rows and columns of the window; the foreground in them is counted.
+    """
+    rules = _rules(pixel_um, settings, True, (OFFSET_UNIT_PX, OFFSET_UNIT_PX), owned, maps.shape[1:])
+    runs, seeds, heat, sums, n_px, around = decode_owned(maps.cpu(), other_foreground.cpu(), rules)
+    features = _features(seeds, heat, sums, pixel_um)
+    return WindowCells(runs=runs, features=features, foreground_px=n_px, around=around)
+
+
+def product_scores(features: CellFeatures, settings: DecodeSettings) -> NDArray[np.float32]:
+    """(n,) scores in 0..1: how well votes meet, times the mean foreground, times the heat of the seed."""
+    concentration = 1 / (1 + (features.vote_miss_um / np.float32(settings.vote_spread_um)) ** 2)
+    return np.clip(concentration * features.foreground * features.heat, 0, 1).astype(np.float32)
+
+
+def _rules(
+    pixel_um: tuple[float, float],
+    settings: DecodeSettings,
+    smooth: bool,
+    offset_unit_px: tuple[float, float],
+    owned: tuple[slice, slice] | None,
+    shape: Sequence[int],
+) -> Rules:
+    return Rules(
         smooth=smooth,
         thresholds=np.array([logit(settings.min_foreground), logit(settings.min_heat)], dtype=np.float32),
         vote_scale=np.array(offset_unit_px, dtype=np.float32) * np.float32(VOTES_PER_PX),
@@ -108,17 +166,8 @@ def decode(
         most_jump=settings.most_jump,
         pixel_um=pixel_um,
         least_px=math.ceil(settings.min_area_um2 / (pixel_um[0] * pixel_um[1]) - 1e-9),
-        owned=_bounds(owned, maps.shape[1:]),
+        owned=_bounds(owned, shape),
     )
-    decoded = (decode_arrays if maps.device.type == "cpu" else decode_tensors)(maps, other_foreground, rules)
-    labels, seeds, heat, sums, n_px = decoded
-    return DecodedCells(labels=labels, features=_features(seeds, heat, sums, pixel_um), foreground_px=n_px)
-
-
-def product_scores(features: CellFeatures, settings: DecodeSettings) -> NDArray[np.float32]:
-    """(n,) scores in 0..1: how well votes meet, times the mean foreground, times the heat of the seed."""
-    concentration = 1 / (1 + (features.vote_miss_um / np.float32(settings.vote_spread_um)) ** 2)
-    return np.clip(concentration * features.foreground * features.heat, 0, 1).astype(np.float32)
 
 
 def _bounds(owned: tuple[slice, slice] | None, shape: Sequence[int]) -> NDArray[np.int32]:

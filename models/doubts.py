@@ -41,11 +41,12 @@ class FoundCells:
 
     cells: DecodedCells
     foreground_px: int
+    inside_px: int | None = None  # pixels of cells, where the cells have no image of labels
 
     @property
     def stray(self) -> float:
         """Share of the foreground that is in no cell; NaN without foreground."""
-        inside = int(np.count_nonzero(self.cells.labels))
+        inside = int(np.count_nonzero(self.cells.labels)) if self.inside_px is None else self.inside_px
         return max(0.0, 1 - inside / self.foreground_px) if self.foreground_px else float("nan")
 
     @property

@@ -11,14 +11,20 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional
 
-from assay.errors import ImageError, ShapeError
-from assay.labels import CELL_ROLES, CHANNEL_ROLES, CellRole, ChannelRole, Doubt, FrameLabels
+from assay.errors import ImageError
+from assay.labels import (
+    CELL_ROLES,
+    CHANNEL_ROLES,
+    CellRole,
+    Doubt,
+    FrameLabels,
+    LargeFrameLabels,
+    ReadSlots,
+)
 from models.confidence import Confidence
 from models.contests import settled, shares_a_channel, without
 from models.decode import SETTINGS, DecodeSettings, decode, product_scores
-from models.decode_torch import averaged
 from models.devices import (
     chosen_text,
     device_name,
@@ -29,28 +35,24 @@ from models.devices import (
     pick_precision,
 )
 from models.doubts import FoundCells, frame_doubts, swap_doubt, swapped, swaps_of
+from models.frames import brought_back, middle, require_frames, require_numbers, resized
+from models.large_frames import BlockFinder, labels_of, require_blocks_will_do
 from models.network import (
     FOREGROUND,
     MAPS_PER_ROLE,
     OFFSET_UNIT_PX,
-    OFFSET_Y,
     STRIDE,
     SegmentationNet,
 )
+from models.roles_seen import SAME_SCALE, roles_seen
+from models.roles_seen import SEEN_BY as SEEN_BY
 from models.second_look import is_worth_it, mean_of_two_looks
 from models.tiling import padded_length
 from models.windowed import WindowedNetwork, is_out_of_memory, out_of_memory
 
 DECODE_VERSION = "5"  # raise it when labels change though the weights do not
-SAME_SCALE = 0.03  # pixel sizes this near the model's own are left as they are
-_LOOKED_AT_UM = 500.0  # a side of the part that is looked at for swapped channels
 LARGEST_PX = 8192 * 8192  # of a frame, on its own grid and on the network's
 LEAST_CONFIDENCE = 0.3  # cells below are not called; from here to 0.5 AP hardly changes
-SEEN_BY: Mapping[CellRole, tuple[ChannelRole, ...]] = {
-    "effector": ("effector", "brightfield"),
-    "target": ("target", "nuclei", "brightfield"),
-}
-"""Without any of these channels a role cannot be seen, and has no cells."""
 
 
 class Predictor:
@@ -162,6 +164,42 @@ class Predictor:
         [found] = self._found(image[None], present, pixel_um)
         return found
 
+    def segment_large(
+        self,
+        read: ReadSlots,
+        *,
+        shape: tuple[int, int],
+        present: Sequence[bool],
+        pixel_um: tuple[float, float],
+    ) -> LargeFrameLabels:
+        """Label a frame that is too large to be held: block by block, the same cells as `segment` gives.
+
+        Args:
+            read: Rows and columns -> (R, y, x) of the frame, as `segment` takes it.
+            shape: Of the frame in pixels.
+            present: Which slots hold an image.
+            pixel_um: Pixel size (y, x).
+
+        Raises:
+            ImageError: A cell reaches too far, or the frame's pixel size or channels ask for the whole frame at once.
+            DeviceError: The device ran out of memory.
+        """
+        require_blocks_will_do(present, pixel_um=pixel_um, own_um=self._pixel_um)
+        settings = {role: self._settings_of(role, present) for role in roles_seen(present)}
+
+        def maps_of(rows: slice, columns: slice) -> Tensor:
+            image = read(rows, columns)[None]
+            require_frames(image, present)
+            return self._looked(self._planes(image, present, pixel_um), present)[0]
+
+        found = BlockFinder(maps_of, shape=shape, settings=settings, pixel_um=pixel_um).find()
+        large = {role: of_role.found for role, of_role in found.items()}
+        scores = self._scores(large, present, shape, pixel_um)
+        confidence = self._confidence
+        doubts = frame_doubts(large, scores, present=present, confidence=confidence) if confidence else ()
+        least = LEAST_CONFIDENCE if confidence else 0.0
+        return labels_of(found, scores, shape=shape, least=least, doubts=doubts)
+
     def swap_doubts(
         self, image: NDArray[np.float32], *, present: Sequence[bool], pixel_um: tuple[float, float]
     ) -> tuple[Doubt, ...]:
@@ -171,7 +209,7 @@ class Predictor:
         """
         if self._confidence is None:
             return ()
-        part = image[:, *(_middle(side, size) for side, size in zip(image.shape[1:], pixel_um, strict=True))]
+        part = image[:, *(middle(side, size) for side, size in zip(image.shape[1:], pixel_um, strict=True))]
         given = self._all_scores(part, present, pixel_um)
         return tuple(
             swap_doubt(swap, given, self._all_scores(swapped(part, swap), present, pixel_um))
@@ -188,7 +226,7 @@ class Predictor:
     def _found(
         self, images: NDArray[np.float32], present: Sequence[bool], pixel_um: tuple[float, float]
     ) -> list[dict[CellRole, FoundCells]]:
-        _check(images, present)
+        require_frames(images, present)
         if not len(images):
             return []
         shape = (images.shape[2], images.shape[3])
@@ -214,7 +252,7 @@ class Predictor:
     def maps(self, image: NDArray[np.float32], *, present: Sequence[bool]) -> NDArray[np.float32]:
         """The raw maps of one (R, Y, X) frame at the network's own pixel size, to look at or to score."""
         own = (self._pixel_um, self._pixel_um)
-        _check(image[None], present)
+        require_frames(image[None], present)
         maps = self._looked(self._planes(image[None], present, own), present)[0]
         return maps[:, : image.shape[1], : image.shape[2]].cpu().numpy()
 
@@ -237,7 +275,7 @@ class Predictor:
         for frame, of_frame in zip(frames, planes, strict=True):
             for slot in slots:
                 image = torch.from_numpy(np.ascontiguousarray(frame[slot], dtype=np.float32))
-                _require_numbers(image, CHANNEL_ROLES[slot])
+                require_numbers(image, CHANNEL_ROLES[slot])
                 if self._device.type == "cuda":
                     image = image.pin_memory().to(self._device, non_blocking=True)
                 of_frame[slot, : own_shape[0], : own_shape[1]] = resized(image[None], own_shape, smooth=True)[
@@ -277,33 +315,23 @@ class Predictor:
         maps = maps[:, : own_shape[0], : own_shape[1]]
         if own_shape == shape:
             return maps
-        maps = averaged(maps).reshape(len(CELL_ROLES), MAPS_PER_ROLE, *own_shape)
-        back = maps.new_empty((*maps.shape[:2], *shape))
-        for of_role, of_back in zip(maps, back, strict=True):
-            of_back[:OFFSET_Y] = resized(of_role[:OFFSET_Y], shape, smooth=True)
-            of_back[OFFSET_Y:] = resized(of_role[OFFSET_Y:], shape, smooth=False)
-        return back.flatten(0, 1)
+        return brought_back(maps, shape)
 
     def _cells(
         self, maps: Tensor, present: Sequence[bool], shape: tuple[int, int], pixel_um: tuple[float, float]
     ) -> dict[CellRole, FoundCells]:
         """Cells of the roles that a channel shows, from maps on the frame's grid."""
-        shown = {role for role, there in zip(CHANNEL_ROLES, present, strict=True) if there}
         own_shape = self._own_shape(shape, pixel_um)
         unit_y, unit_x = (OFFSET_UNIT_PX * of / own for of, own in zip(shape, own_shape, strict=True))
         found: dict[CellRole, FoundCells] = {}
-        for number, role in enumerate(CELL_ROLES):
-            if shown.isdisjoint(SEEN_BY[role]):
-                continue
-            settings = self._settings[role]
-            if role == "target" and "nuclei" in shown and "target" not in shown:
-                settings = replace(settings, most_jump=0.0)  # nuclei have one centre each, and lie in heaps
+        for role in roles_seen(present):
+            number = CELL_ROLES.index(role)
             of_role = maps[number * MAPS_PER_ROLE : (number + 1) * MAPS_PER_ROLE]
             cells = decode(
                 of_role,
                 other_foreground=maps[(1 - number) * MAPS_PER_ROLE + FOREGROUND],
                 pixel_um=pixel_um,
-                settings=settings,
+                settings=self._settings_of(role, present),
                 smooth=own_shape == shape,
                 offset_unit_px=(unit_y, unit_x),
             )
@@ -316,6 +344,14 @@ class Predictor:
         }
         alone = settled(cells_of, scores)
         return {role: replace(of_role, cells=alone[role]) for role, of_role in found.items()}
+
+    def _settings_of(self, role: CellRole, present: Sequence[bool]) -> DecodeSettings:
+        shown = {channel for channel, there in zip(CHANNEL_ROLES, present, strict=True) if there}
+        if role == "target" and "nuclei" in shown and "target" not in shown:
+            return replace(
+                self._settings[role], most_jump=0.0
+            )  # nuclei have one centre each, and lie in heaps
+        return self._settings[role]
 
     def _scores(
         self,
@@ -361,38 +397,4 @@ class Predictor:
             effector_scores=scores["effector"],
             target_scores=scores["target"],
             doubts=doubts,
-        )
-
-
-def _middle(length: int, pixel_um: float) -> slice:
-    """The middle of a side, at most `_LOOKED_AT_UM` of it."""
-    kept = min(length, max(1, round(_LOOKED_AT_UM / pixel_um)))
-    start = (length - kept) // 2
-    return slice(start, start + kept)
-
-
-def resized(image: Tensor, shape: tuple[int, int], *, smooth: bool) -> Tensor:
-    """Bring (C, Y, X) to `shape`: smoothly, averaging where it shrinks, or by the nearest pixel."""
-    if tuple(image.shape[1:]) == shape or not len(image):
-        return image if len(image) else image.new_zeros((0, *shape))
-    if smooth:
-        return functional.interpolate(image[None], shape, mode="bilinear", antialias=True)[0]
-    return functional.interpolate(image[None], shape, mode="nearest-exact")[0]
-
-
-def _check(images: NDArray[np.float32], present: Sequence[bool]) -> None:
-    slots = len(CHANNEL_ROLES)
-    if images.ndim != 4 or images.shape[1] != slots or 0 in images.shape[2:] or len(present) != slots:
-        raise ShapeError(
-            f"frames to segment are {images.shape} with {len(present)} presence flags, expected "
-            f"(frames, {slots}, y, x) and {slots} flags: one slot per role of {', '.join(CHANNEL_ROLES)}."
-        )
-
-
-def _require_numbers(image: Tensor, role: ChannelRole) -> None:
-    """Refuse NaN and infinity; their sum would not be finite, and a sum is much faster than a look at each."""
-    if not bool(image.sum().isfinite()) and not bool(image.isfinite().all()):
-        raise ImageError(
-            f"the {role} channel holds values that are no numbers (NaN or infinite); "
-            "expected finite ones. Mend the image, or leave the frame out."
         )

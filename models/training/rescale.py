@@ -6,7 +6,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from models.predictor import SAME_SCALE, resized
+from models.frames import resized
+from models.roles_seen import SAME_SCALE
 from models.training.dataset import TrainingFrame
 from models.training.train import PIXEL_UM
 

@@ -8,6 +8,7 @@ import zlib
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -80,7 +81,54 @@ def summarise_well(
     control: ControlDeaths | None,
     seed: int = 0,
 ) -> dict[str, object]:
-    """Make the row of the wells table of one well from its fields that count.
+    """Make the row of the wells table of one well from its fields that count: `count_well`, then its cytolysis.
+
+    Args:
+        outcomes: Fields of the well that count, at least one; if one is too short to show deaths, the well has
+            no numbers of events.
+        well: Name of the well.
+        condition: Name from the protocol.
+        kind: Kind of the condition.
+        model: The plate's lag model.
+        control: The plate's target-only wells; None without.
+        seed: Of the draws; the well's name is mixed in, so that the order of wells does not matter.
+    """
+    counted = count_well(outcomes, well=well, condition=condition, kind=kind, model=model, seed=seed)
+    return counted.row_with(control)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CountedWell:
+    """A well's row before its cytolysis, which alone depends on the target-only wells; the draws go on from here."""
+
+    row: Mapping[str, object]
+    deaths: float
+    alive: float
+    drawn_deaths: NDArray[np.float64] | None  # None: too short to show deaths
+    chance: Mapping[str, Any]  # state of the source of chance
+    doubt: str | None
+
+    def row_with(self, control: ControlDeaths | None) -> dict[str, object]:
+        """The whole row; the same for the same control, however often it is asked for."""
+        if self.drawn_deaths is None:
+            return dict(self.row)
+        rng = np.random.default_rng()
+        rng.bit_generator.state = dict(self.chance)
+        row = {**self.row, **_cytolysis(rng, self.deaths, self.alive, self.drawn_deaths, control)}
+        reasons = [str(said) for said in (row["reason"], self.doubt) if said]
+        return row | {"reason": "; ".join(reasons) or None}
+
+
+def count_well(
+    outcomes: Sequence[FieldOutcome],
+    *,
+    well: str,
+    condition: str | None,
+    kind: str | None,
+    model: LagModel,
+    seed: int = 0,
+) -> CountedWell:
+    """Count a well's deaths and kills, with what is not known of them drawn.
 
     The interval of kills is meant to hold the true number of effector-caused deaths of this film. What is not
     known is drawn (`draw_counts`), missed deaths among it: `kills` itself counts the deaths found alone. The
@@ -93,11 +141,11 @@ def summarise_well(
         condition: Name from the protocol.
         kind: Kind of the condition.
         model: The plate's lag model.
-        control: The plate's target-only wells; None without.
         seed: Of the draws; the well's name is mixed in, so that the order of wells does not matter.
     """
     if not all(outcome.shows_deaths for outcome in outcomes):
-        return _row(outcomes, well, condition, kind, status="no_events", reason=_TOO_SHORT)
+        row = _row(outcomes, well, condition, kind, status="no_events", reason=_TOO_SHORT)
+        return CountedWell(row=row, deaths=0.0, alive=0.0, drawn_deaths=None, chance={}, doubt=None)
     probability = np.array([d.probability for o in outcomes for d in o.events.deaths])
     caused = np.array([1 - o.uncredited[d.death_id] for o in outcomes for d in o.events.deaths])
     alive = math.fsum(_alive_at_end(outcome) for outcome in outcomes)
@@ -118,10 +166,14 @@ def summarise_well(
     row = _row(outcomes, well, condition, kind, status="ok", reason=None)
     row |= {"deaths": deaths, "kills": kills, "kills_low": low, "kills_high": high}
     row |= {"missed_deaths": vanished.missed}
-    row |= _cytolysis(rng, deaths, alive, drawn.deaths, control)
-    doubt = None if kind in CONTROL_KINDS else untold(model)
-    reasons = [str(said) for said in (row["reason"], doubt) if said]
-    return row | {"reason": "; ".join(reasons) or None}
+    return CountedWell(
+        row=row,
+        deaths=deaths,
+        alive=alive,
+        drawn_deaths=drawn.deaths,
+        chance=dict(rng.bit_generator.state),
+        doubt=None if kind in CONTROL_KINDS else untold(model),
+    )
 
 
 def untold(model: LagModel) -> str | None:

@@ -1,6 +1,6 @@
 """Steps 4 and 5, once a plate and on tables: credit of deaths, wells, conditions."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, MutableMapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -32,7 +32,7 @@ from assay.pipeline.work_files import read_brightness, work_file
 from assay.protocol import Protocol
 from assay.segmentation_quality import segmentation_warnings
 from assay.stack import FieldId
-from assay.survival import ControlDeaths, FieldOutcome, control_deaths, summarise_well, untold
+from assay.survival import ControlDeaths, CountedWell, FieldOutcome, control_deaths, count_well, untold
 from assay.tracks import step_and_spacing_um
 
 _TARGET_DEATH: tuple[ChannelRole, ChannelRole] = ("target", "death")
@@ -145,6 +145,7 @@ def well_rows(
     model: LagModel,
     *,
     control: ControlDeaths | None = None,
+    counted: MutableMapping[str, CountedWell] | None = None,
 ) -> list[dict[str, Any]]:
     """One row per well, in order; a well none of whose fields counts has no numbers, never zeros.
 
@@ -154,7 +155,9 @@ def well_rows(
         outcomes: Of those of them that count.
         model: Of the plate.
         control: The target-only wells of the whole plate, where these are only some of its wells.
+        counted: Wells that were counted before, whose fields are as they were; those that are counted now are put in.
     """
+    known = {} if counted is None else counted
     control = control or control_deaths(outcomes)
     rows: list[dict[str, Any]] = []
     for well in sorted({row["well"] for row in field_rows}):
@@ -166,7 +169,9 @@ def well_rows(
             rows.append(_unknown_well(well, name, kind, lost))
             continue
         mine = [outcome for outcome in all_mine if outcome.shows_deaths] or all_mine
-        row = summarise_well(mine, well=well, condition=name, kind=kind, model=model, control=control)
+        if well not in known:
+            known[well] = count_well(mine, well=well, condition=name, kind=kind, model=model)
+        row = known[well].row_with(control)
         reasons = [str(row["reason"]) for row in lost] + [
             _short(each) for each in all_mine if each not in mine
         ]

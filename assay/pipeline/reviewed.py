@@ -40,7 +40,7 @@ from assay.pipeline.reviewed_rows import (
 from assay.review.decisions import TRACK_VERBS, Decision
 from assay.review.state import ACCEPTED, REJECTED, WITHDRAWN, ReviewState
 from assay.stack import FieldId
-from assay.survival import ControlDeaths, FieldOutcome, control_deaths, untold
+from assay.survival import ControlDeaths, CountedWell, FieldOutcome, control_deaths, untold
 
 _WITH_ROWS = ("deaths", "kills", "tracks", "contacts", "effectors")
 
@@ -68,7 +68,10 @@ class ReviewedPlate:
         self.problems: list[str] = []  # decisions that could not be applied, in words
         self._fields: dict[FieldId, tuple[tuple[DeathChange, ...], FieldBlock]] = {}
         self._now: Mapping[FieldId, FieldBlock] = {}
-        self._wells: dict[tuple[Any, ...], dict[str, Any]] = {}
+        self._wells: dict[tuple[Any, ...], dict[str, CountedWell]] = {}  # what each state of a well comes to
+        self._field_rows: dict[str, list[dict[str, Any]]] = {}
+        for row in _rows(base.tables["fields"]):
+            self._field_rows.setdefault(str(row["well"]), []).append(row)
         self._untouched: dict[FieldId, FieldOutcome] = {}
 
     @classmethod
@@ -192,13 +195,13 @@ class ReviewedPlate:
         control: ControlDeaths | None,
     ) -> dict[str, Any]:
         places = [place for place in sorted(self.base.films) if place.well == well]
-        key = (well, tuple(changes.get(place, ()) for place in places), control)
-        if key not in self._wells:
-            fields = [row for row in _rows(self.base.tables["fields"]) if row["well"] == well]
-            outcomes = [self._outcome(place, blocks) for place in places]
-            (row,) = well_rows(self.base.protocol, fields, outcomes, self.base.model, control=control)
-            self._wells[key] = row
-        return self._wells[key]
+        counted = self._wells.setdefault((well, tuple(changes.get(place, ()) for place in places)), {})
+        outcomes = [self._outcome(place, blocks) for place in places]
+        fields = self._field_rows.get(well, [])
+        (row,) = well_rows(
+            self.base.protocol, fields, outcomes, self.base.model, control=control, counted=counted
+        )
+        return row
 
     def _contact_times(self, contacts: Table, blocks: Mapping[FieldId, FieldBlock]) -> Table:
         before = self.base.tables["contacts"]["target_dead"]

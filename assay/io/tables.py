@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from assay.columns import MEAN_PREFIX, TABLES, Column, Table, columns_of, length, make_table
 from assay.errors import TableError
 from assay.io.durable import write_whole
+from assay.io.parquet_sizes import read_bounded
 from assay.io.witness import require_as_written
 
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
@@ -112,7 +113,7 @@ def read_arrays(path: Path) -> Table:
     table: Table = {}
     for column in stored.column_names:
         values = stored.column(column)
-        if pa.types.is_string(values.type):
+        if _is_text(values.type):
             table[column] = _text(values)
         else:
             table[column] = values.combine_chunks().to_numpy(zero_copy_only=False)
@@ -206,7 +207,7 @@ def _read_parquet(file: Path) -> Any:
         raise TableError(f"table {file} is missing. Run the step that writes it again.")
     require_as_written(file)
     try:
-        return pq.ParquetFile(file, page_checksum_verification=True).read()
+        return read_bounded(file)
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         line = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise TableError(f"table {file} is damaged ({line}). Delete it and run the step again.") from error
@@ -218,7 +219,7 @@ def _numpy_column(file: Path, column: Column, values: Any) -> NDArray[Any]:
             f"{file}, column {column.name}: {values.null_count} rows are unknown. Run the step again."
         )
     if column.kind == "text":
-        if not pa.types.is_string(values.type):
+        if not _is_text(values.type):
             raise TableError(f"{file}, column {column.name}: expected text, got {values.type}.")
         return _text(values)
     try:
@@ -231,9 +232,24 @@ def _numpy_column(file: Path, column: Column, values: Any) -> NDArray[Any]:
         ) from error
 
 
+def _is_text(kind: Any) -> bool:
+    return bool(
+        pa.types.is_string(kind) or (pa.types.is_dictionary(kind) and pa.types.is_string(kind.value_type))
+    )
+
+
 def _text(values: Any) -> NDArray[Any]:
+    """Each text once, however many rows say it."""
     array = np.empty(len(values), dtype=object)
-    array[:] = values.to_pylist()
+    at = 0
+    for piece in values.chunks:
+        if pa.types.is_dictionary(piece.type):
+            words = np.array([*piece.dictionary.to_pylist(), None], dtype=object)
+            codes = piece.indices.fill_null(len(words) - 1).to_numpy(zero_copy_only=False)
+            array[at : at + len(piece)] = words[codes]
+        else:
+            array[at : at + len(piece)] = piece.to_pylist()
+        at += len(piece)
     return array
 
 

@@ -22,7 +22,7 @@ from qtpy.QtWidgets import (
 )
 
 from assay.errors import AssayError
-from assay.io.review_logs import user_data_folder
+from assay.io.review_sidecars import user_data_folder
 from assay.io.sample import sample_folder
 from napari_plugin.run_process import (
     Message,

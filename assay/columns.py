@@ -106,6 +106,13 @@ TABLES: dict[str, tuple[Column, ...]] = {
         ),
         Column("engaged_last_frame", "int", "its last frame, included", True, later=True),
         Column(
+            "engagements",
+            "text",
+            'each time it held on, as "12-15:0.9310" (first and last frame, probability), joined by +; null without',
+            True,
+            later=True,
+        ),
+        Column(
             "outcome",
             "text",
             '"kill" (credited with the largest share of the death), "no_kill", "censored" (the target was not followed '

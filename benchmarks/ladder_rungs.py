@@ -15,6 +15,7 @@ from assay.io.results import Results
 from assay.io.tables import read_arrays, read_table, write_table
 from assay.labels import CELL_ROLES, CellRole
 from assay.pipeline.cells import event_file, find_events, link_field, read_event_table
+from assay.pipeline.pixels import field_unit_of
 from assay.pipeline.plan import FieldPlan, RunPlan
 from assay.pipeline.plate import write_result_tables
 from assay.pipeline.work_files import (
@@ -133,9 +134,14 @@ def climb(stage: Stage, rung: Rung) -> Scores:
     shutil.copytree(stage.plan.results, folder, symlinks=True)
     fields = tuple(replace(field, results=folder) for field in stage.plan.fields)
     plan = replace(stage.plan, results=folder, all_fields=fields)
+    results = Results.open(folder)
     for field in fields:
+        if rung.true_contacts or rung.true_deaths:
+            results.ledger.forget("events", field_unit_of(field))  # would vouch for what is replaced
         _put_truth_in(plate, field, rung, stage.who[field.field])
-    write_result_tables(plan, Results.open(folder), {})
+    write_result_tables(plan, results, {})
+    if rung.credit != "ours":
+        results.ledger.forget("summary", "plate")
     if rung.credit == "true":
         _credit_truth(plate, plan, stage.who, stage.linked)
     elif rung.credit != "ours":

@@ -8,6 +8,7 @@ import numpy as np
 
 from assay.columns import TABLES, Table, table_of_rows
 from assay.labels import CELL_ROLES, CellRole
+from assay.pipeline.event_tables import engagements_of, engagements_text
 from assay.score.deaths import pair_deaths, window_frames
 from assay.score.matching import Identities
 from benchmarks.ladder_films import Matched
@@ -129,10 +130,17 @@ def _within(row: Row) -> Row:
     first, last = row.get("engaged_first_frame"), row.get("engaged_last_frame")
     if _unknown(first) or _unknown(last):
         return row
-    first, last = max(first, row["first_frame"]), min(last, row["last_frame"])
+    begins, ends = row["first_frame"], row["last_frame"]
+    held = [
+        (max(a, begins), min(b, ends), sure)
+        for a, b, sure in engagements_of(row.get("engagements") or "")
+        if a <= ends and b >= begins
+    ]
+    inside = {**row, "engagements": engagements_text(held)}
+    first, last = max(first, begins), min(last, ends)
     if first > last:
-        return {**row, "n_engagements": 0, "engaged_first_frame": None, "engaged_last_frame": None}
-    return {**row, "engaged_first_frame": first, "engaged_last_frame": last}
+        return {**inside, "n_engagements": 0, "engaged_first_frame": None, "engaged_last_frame": None}
+    return {**inside, "engaged_first_frame": first, "engaged_last_frame": last}
 
 
 def _unknown(value: Any) -> bool:

@@ -12,7 +12,7 @@ from scipy.spatial import cKDTree
 
 from assay.contacts import Contact
 from assay.deaths import DeathSurvey, survey_deaths
-from assay.engagements import Engagement, Engagements, find_held_contacts
+from assay.engagements import Engagements, find_held_contacts
 from assay.hits import link_doubts
 from assay.killbench.scene import DYE, MARKERS, Scene
 from assay.kills import Kill, credit_kills, fit_lag_model
@@ -47,23 +47,18 @@ class Reading:
             deaths=self.survey.deaths,
             targets=self.tracks["target"].tracks,
             dead_targets=self.survey.dead_from_start,
-            engagements=self._longest_holds(),
+            engagements=self._engagements(),
             link_doubts=self._link_doubts(),
         )
 
-    def _longest_holds(self) -> dict[int, list[tuple[int, int, float]]] | None:
-        """As the contacts table has them: the longest time of each contact, of equals the first."""
+    def _engagements(self) -> dict[int, list[tuple[int, int, float]]] | None:
+        """As the contacts table has them."""
         if not self.contacts:
             return None
-        sure = {c.contact_id: float(p) for c, p in zip(self.contacts, self.engaged.probability, strict=True)}
-        longest: dict[int, Engagement] = {}
+        held: dict[int, list[tuple[int, int, float]]] = {}
         for each in self.engaged.engagements:
-            known = longest.get(each.contact_id, each)
-            is_longer = each.last_frame - each.first_frame > known.last_frame - known.first_frame
-            longest[each.contact_id] = each if is_longer else known
-        return {
-            number: [(each.first_frame, each.last_frame, sure[number])] for number, each in longest.items()
-        }
+            held.setdefault(each.contact_id, []).append((each.first_frame, each.last_frame, each.probability))
+        return held
 
     @property
     def holds(self) -> tuple[Contact, ...]:

@@ -120,12 +120,34 @@ def contact_rows(
 
 
 def _longest(held: Sequence[Engagement]) -> dict[str, Any]:
-    """How often an effector held on, and when it did so longest; of equals the first."""
+    """How often an effector held on, when it did so longest (of equals the first), and each time."""
     first = last = None
     if held:
         longest = max(held, key=lambda each: (each.last_frame - each.first_frame, -each.first_frame))
         first, last = longest.first_frame, longest.last_frame
-    return {"n_engagements": len(held), "engaged_first_frame": first, "engaged_last_frame": last}
+    return {
+        "n_engagements": len(held),
+        "engaged_first_frame": first,
+        "engaged_last_frame": last,
+        "engagements": engagements_text(
+            [(each.first_frame, each.last_frame, each.probability) for each in held]
+        ),
+    }
+
+
+def engagements_text(held: Sequence[tuple[int, int, float]]) -> str | None:
+    """Each (first frame, last frame, probability) of one contact as the contacts table has them."""
+    return "+".join(f"{first}-{last}:{sure:.4f}" for first, last, sure in held) or None
+
+
+def engagements_of(text: str) -> list[tuple[int, int, float]]:
+    """Read `engagements_text` back; nothing of an empty text."""
+    found = []
+    for part in text.split("+") if text else []:
+        frames, sure = part.split(":")
+        first, last = frames.split("-")
+        found.append((int(first), int(last), float(sure)))
+    return found
 
 
 def death_rows(plan: FieldPlan, deaths: Sequence[Death]) -> list[dict[str, Any]]:

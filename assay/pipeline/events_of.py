@@ -12,6 +12,7 @@ from assay.hits import link_doubts
 from assay.labels import CellRole
 from assay.lag_model import FieldEvents
 from assay.pipeline.cells import read_event_table, read_field_measures, read_tracks
+from assay.pipeline.event_tables import engagements_of
 from assay.pipeline.plan import FieldPlan, RunPlan
 from assay.pipeline.unseen_frames import read_unseen
 from assay.pipeline.work_files import read_facts, work_file
@@ -39,14 +40,26 @@ def events_of(plan: RunPlan, field: FieldPlan) -> FieldEvents:
 
 
 def engagements_in(contacts: Table) -> dict[int, list[tuple[int, int, float]]] | None:
-    """When the effector held on longest in each contact; None where nobody asked."""
+    """Every time an effector held on in each contact; None where nobody asked.
+
+    Tables of before these were written know the longest time of each contact alone.
+    """
     asked = np.isfinite(contacts["engaged_probability"])
     if not asked.any():
         return None
     held = np.isfinite(contacts["engaged_first_frame"])
-    names = ("contact_id", "engaged_first_frame", "engaged_last_frame", "engaged_probability")
+    names = (
+        "contact_id",
+        "engagements",
+        "engaged_first_frame",
+        "engaged_last_frame",
+        "engaged_probability",
+    )
     rows = zip(*(contacts[name][held].tolist() for name in names), strict=True)
-    return {number: [(int(first), int(last), sure)] for number, first, last, sure in rows}
+    return {
+        number: engagements_of(text) if text else [(int(first), int(last), sure)]
+        for number, text, first, last, sure in rows
+    }
 
 
 def _dead_from_start(field: FieldPlan) -> dict[str, list[int]]:

@@ -90,10 +90,12 @@ def test_what_the_truth_does_not_say_of_a_contact_is_ours():
 
 
 def test_an_effector_holds_on_within_the_true_contact_only():
-    ours = [{**contact(1, 9, 0, 9), "engaged_first_frame": 2, "engaged_last_frame": 6}]
+    held = "0-0:0.5000+2-6:0.9000+8-8:0.4000"
+    ours = [{**contact(1, 9, 0, 9), "engaged_first_frame": 2, "engaged_last_frame": 6, "engagements": held}]
     true = [contact(1, 9, 0, 4), contact(1, 9, 8, 9)]
     filled = fill_from_ours(true, ours)
     assert [(r["engaged_first_frame"], r["engaged_last_frame"]) for r in filled] == [(2, 4), (None, None)]
+    assert [r["engagements"] for r in filled] == ["0-0:0.5000+2-4:0.9000", "8-8:0.4000"]
 
 
 def test_a_true_death_lies_on_the_track_that_shows_the_cell_then():

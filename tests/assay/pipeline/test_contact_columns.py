@@ -5,6 +5,7 @@ import numpy as np
 from assay.contacts import Contact
 from assay.engagements import Engagement, Engagements
 from assay.pipeline.event_tables import contact_rows
+from assay.pipeline.events_of import engagements_in
 from assay.units import Calibration
 
 
@@ -45,3 +46,24 @@ def test_a_contact_says_how_often_its_effector_held_on_and_when_longest():
     )
     assert [row["engaged_probability"] for row in (held, passed)] == [0.95, 0.02]
     assert (held["first_frame"], held["last_frame"], held["duration_min"]) == (0, 19, 80.0)
+    assert (held["engagements"], passed["engagements"]) == ("0-2:0.9000+5-9:0.9000+12-16:0.9000", None)
+
+
+def contacts_that_held(*rows):
+    names = ("contact_id", "engaged_first_frame", "engaged_last_frame", "engaged_probability")
+    table = {name: np.array([row[n] for row in rows], dtype=np.float64) for n, name in enumerate(names)}
+    table["engagements"] = np.array([row[4] for row in rows], dtype=object)
+    return table
+
+
+def test_every_time_an_effector_held_on_counts_in_the_credit():
+    table = contacts_that_held((1, 5, 9, 0.95, "0-2:0.8000+5-9:0.9000"), (2, np.nan, np.nan, 0.02, None))
+    assert engagements_in(table) == {1: [(0, 2, 0.8), (5, 9, 0.9)]}
+
+
+def test_a_table_that_knows_only_the_longest_engagement_is_still_credited_by_it():
+    assert engagements_in(contacts_that_held((1, 5, 9, 0.95, None))) == {1: [(5, 9, 0.95)]}
+
+
+def test_a_table_of_contacts_that_nobody_asked_about_says_nothing_of_engagements():
+    assert engagements_in(contacts_that_held((1, np.nan, np.nan, np.nan, None))) is None

@@ -16,9 +16,9 @@ doi:10.1038/s41467-021-25282-3.
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import gammaln
 
 from assay.hits import Evidence, Floats, Ints, Pieces
+from assay.sameness import Activity, Sameness, no_activity
 
 HEAL_MIN = 50.0
 """Half-life of a sublethal hit."""
@@ -46,14 +46,6 @@ class Hazards:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Activity:
-    """How active each effector is against the mean of 1."""
-
-    of_effector: Floats  # (effectors,) from all its contacts
-    of_pair: Floats  # (pairs,) from its contacts but for the death in question
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Shares:
     """The deaths shared out under some hazards; everything is weighted by the deaths' probabilities."""
 
@@ -75,11 +67,6 @@ class Damage:
     part_cell: Ints
     part_damage: Ints  # place in the three arrays above
     part_pair: Ints
-
-
-def no_activity(evidence: Evidence) -> Activity:
-    """All effectors alike."""
-    return Activity(of_effector=np.ones(evidence.n_effectors), of_pair=np.ones(len(evidence.pair_death)))
 
 
 def damage_of(evidence: Evidence) -> Damage:
@@ -130,11 +117,18 @@ def strengths(
     evidence: Evidence, hazards: Hazards, activity: Activity, damage: Damage | None
 ) -> tuple[Floats, Floats]:
     """Strength of each piece at an activity of 1, and what each entry of `damage` adds to the damage."""
+    return strengths_under(evidence, hazards, activity.of_effector[evidence.pieces.effector], damage)
+
+
+def strengths_under(
+    evidence: Evidence, hazards: Hazards, activity_of_piece: Floats, damage: Damage | None
+) -> tuple[Floats, Floats]:
+    """The same, where earlier hits were given with these activities: (pieces,)."""
     pieces = evidence.pieces
     plain = hazards.potency[pieces.well] * hazards.readiness[pieces.age] * pieces.weight
     if damage is None or hazards.hits_needed == 1:
         return plain, np.zeros(0)
-    hits = hazards.rate * plain * activity.of_effector[pieces.effector]
+    hits = hazards.rate * plain * activity_of_piece
     adds = hits[damage.earlier] * damage.minutes
     there = np.bincount(damage.later, weights=adds, minlength=len(plain))
     none = np.exp(-there)
@@ -195,64 +189,6 @@ def expected_kills(
     return np.asarray((kills + before * helped) / (1 + before))
 
 
-class Sameness:
-    """How probable it is that two contacts of one effector's track are of the same cell."""
-
-    def __init__(self, evidence: Evidence) -> None:
-        self._evidence = evidence
-        self._doubtful = bool((evidence.pieces.doubt > 0).any())
-        if self._doubtful:
-            self._others = _near(evidence, _pair_doubts(evidence), pieces=False)
-            self._pieces = _near(evidence, _pair_doubts(evidence), pieces=True)
-
-    def activity(self, kills: Floats, expected: Floats, alike: float) -> Activity:
-        """Mean of each effector's gamma posterior, its kills as count and its expected kills as exposure.
-
-        Args:
-            kills: (pairs,) of every death what each effector had in it.
-            expected: (pieces,) kills that its contacts would lead to at an activity of 1.
-            alike: Shape of the prior, whose mean is 1.
-        """
-        evidence, count = self._evidence, len(self._evidence.pair_death)
-        of = evidence.pair_effector
-        all_kills = np.bincount(of, weights=kills, minlength=evidence.n_effectors)
-        all_expected = np.bincount(evidence.pieces.effector, weights=expected, minlength=evidence.n_effectors)
-        if self._doubtful:
-            pair, other, same = self._others
-            others = np.bincount(pair, weights=same * kills[other], minlength=count)
-            pair, piece, same = self._pieces
-            exposed = np.bincount(pair, weights=same * expected[piece], minlength=count)
-        else:
-            others, exposed = np.maximum(all_kills[of] - kills, 0.0), all_expected[of]
-        return Activity(
-            of_effector=(alike + all_kills) / (alike + all_expected),
-            of_pair=(alike + others) / (alike + exposed),
-        )
-
-
-def _pair_doubts(evidence: Evidence) -> Floats:
-    """Doubt up to the contact of each pair: the mean over its rows."""
-    count = np.bincount(evidence.row_pair, minlength=len(evidence.pair_death))
-    total = np.bincount(
-        evidence.row_pair, weights=evidence.pieces.doubt[evidence.row_piece], minlength=len(count)
-    )
-    return np.asarray(total / np.maximum(count, 1))
-
-
-def _near(evidence: Evidence, doubt: Floats, *, pieces: bool) -> tuple[Ints, Ints, Floats]:
-    """For each pair all other pairs, or all pieces, of its effector and the probability of one cell."""
-    others = evidence.pieces.effector if pieces else evidence.pair_effector
-    doubts = evidence.pieces.doubt if pieces else doubt
-    order = np.argsort(others, kind="stable")
-    first = np.searchsorted(others[order], evidence.pair_effector, side="left")
-    n = np.searchsorted(others[order], evidence.pair_effector, side="right") - first
-    pair = np.repeat(np.arange(len(n)), n)
-    other = order[np.arange(n.sum()) - np.repeat(np.cumsum(n) - n, n) + np.repeat(first, n)]
-    same = np.exp(-np.abs(doubt[pair] - doubts[other]))
-    kept = np.ones(len(pair), dtype=np.bool_) if pieces else pair != other
-    return pair[kept], other[kept], same[kept]
-
-
 def settle(
     evidence: Evidence, hazards: Hazards, sameness: Sameness, damage: Damage | None, *, rounds: int
 ) -> tuple[Shares, Activity]:
@@ -263,30 +199,3 @@ def settle(
         expected = expected_kills(evidence, hazards, activity, damage)
         activity = sameness.activity(shares.of_pair, expected, hazards.alike)
     return share_deaths(evidence, hazards, activity, damage), activity
-
-
-def log_likelihood(
-    evidence: Evidence, hazards: Hazards, shares: Shares, activity: Activity, damage: Damage | None
-) -> float:
-    """How well the hazards explain the deaths, the effectors' activities averaged over: a lower bound.
-
-    Every death counts with the expected logarithm of its hazard over its possible causes; every effector with the
-    gamma-Poisson probability of its kills; every minute at risk against the spontaneous hazard.
-    """
-    strength, _ = strengths(evidence, hazards, activity, damage)
-    part = strength[evidence.row_piece] * hazards.theta[evidence.row_bin] * evidence.row_min
-    death = evidence.onset_death[evidence.row_onset]
-    part = part * evidence.onset_chance[evidence.row_onset] * evidence.death_weight[death]
-    told = shares.of_row > 1e-300
-    by_effectors = float(np.sum(shares.of_row[told] * np.log(part[told] / shares.of_row[told])))
-    nobody = shares.of_nobody > 1e-300
-    alone = evidence.death_weight[nobody] * hazards.h0 / shares.of_nobody[nobody]
-    by_nobody = float(np.sum(shares.of_nobody[nobody] * np.log(alone)))
-    kills = np.bincount(evidence.pair_effector, weights=shares.of_pair, minlength=evidence.n_effectors)
-    piece_kills = expected_kills(evidence, hazards, activity, damage)
-    expected = np.bincount(evidence.pieces.effector, weights=piece_kills, minlength=evidence.n_effectors)
-    alike = hazards.alike
-    effectors = gammaln(alike + kills) - gammaln(alike) + alike * np.log(alike)
-    effectors = effectors - (alike + kills) * np.log(alike + expected)
-    at_risk = hazards.h0 * float(evidence.at_risk_min.sum())
-    return by_effectors + by_nobody + float(np.sum(effectors)) - at_risk

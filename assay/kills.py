@@ -10,9 +10,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from assay.deaths import Death
-from assay.hazards import Sameness, Shares, damage_of, settle
+from assay.hazards import Shares, damage_of, settle
 from assay.hits import Evidence, FieldEvents, Floats, effectors_of, gather
 from assay.lag_model import LagModel, fit_lag_model
+from assay.sameness import Sameness
 
 __all__ = [
     "EffectorKills",

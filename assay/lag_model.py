@@ -18,15 +18,11 @@ from numpy.typing import NDArray
 from scipy.special import logsumexp, ndtr
 
 from assay.hazards import (
-    Activity,
     Damage,
     Hazards,
-    Sameness,
     Shares,
     damage_of,
     expected_kills,
-    log_likelihood,
-    no_activity,
     settle,
     share_deaths,
     strengths,
@@ -34,6 +30,8 @@ from assay.hazards import (
 from assay.hits import N_AGES, Evidence, Floats, gather, join, lag_edges
 from assay.hits import FieldEvents as FieldEvents
 from assay.hits import contacts_by_target as contacts_by_target
+from assay.left_out import left_out_likelihood
+from assay.sameness import Activity, Sameness, no_activity
 
 CONTROL_KINDS = ("target_only", "mock")
 """Wells in which no effector kills: what dies there, dies by itself."""
@@ -57,7 +55,8 @@ _READY_DEATHS = 6.0  # the prior that a contact of each age is as good as any co
 _POTENCY_KILLS = 3.0  # the prior on a well's potency counts as so many kills
 _CONTROL_CHANCE = 0.5  # kills of a mock well that pass for chance
 _CONTROL_LEAST = 0.1
-_LIKENESS = (0.15, 0.25, 0.4, 0.7, 1.2, 2.5, 5.0, 20.0, 1000.0)
+_LIKENESS = (0.1, 0.15, 0.25, 0.4, 0.7, 1.2, 2.5, 5.0, 20.0, 1000.0)
+_LIKENESS_CHOICES = 2
 _USUAL_LIKENESS = 0.6  # half of all effectors do next to nothing
 _LIKENESS_SPREAD = 2.0  # how firmly, as sd of the logarithm
 _SETTLED = 8  # rounds of shares and activities in turn
@@ -234,9 +233,7 @@ def _choose(plate: _Plate, n_wells: int) -> tuple[_Fit, dict[int, float]]:
             damage = damage_of(plate.samples)
         start = replace(start, hazards=replace(start.hazards, hits_needed=hits))
         fits[hits] = start = _fit(plate, start, sameness, damage)
-        told[hits] = log_likelihood(plate.samples, start.hazards, start.shares, start.activity, damage)
-        told[hits] -= start.hazards.h0 * (plate.at_risk_min - float(plate.samples.at_risk_min.sum()))
-        told[hits] += plate.control_deaths * float(np.log(start.hazards.h0))
+        told[hits] = _foretold(plate, start, sameness, damage)
         if hits == 2 and told[2] < told[1]:
             break
     best = max(told, key=lambda hits: (told[hits], -hits))
@@ -244,17 +241,28 @@ def _choose(plate: _Plate, n_wells: int) -> tuple[_Fit, dict[int, float]]:
 
 
 def _fit(plate: _Plate, start: _Fit, sameness: Sameness, damage: Damage | None) -> _Fit:
-    """Expectation-maximisation, with the likeness of the effectors chosen when it first stands still."""
+    """Expectation-maximisation; how alike the effectors are is chosen when it stands still, and once more."""
     now = _climb(plate, start, sameness, damage, rounds=_ROUNDS)
-    best, fit = now, -np.inf
-    for alike in _LIKENESS:
-        hazards = replace(now.hazards, alike=alike)
-        shares, activity = settle(plate.samples, hazards, sameness, damage, rounds=_SETTLED)
-        found = log_likelihood(plate.samples, hazards, shares, activity, damage)
-        found -= 0.5 * (np.log(alike / _USUAL_LIKENESS) / _LIKENESS_SPREAD) ** 2
-        if found > fit:
-            best, fit = _Fit(hazards=hazards, activity=activity, shares=shares), found
-    return _climb(plate, best, sameness, damage, rounds=_ROUNDS)
+    for _ in range(_LIKENESS_CHOICES):
+        best, most = now, -np.inf
+        for alike in _LIKENESS:
+            hazards = replace(now.hazards, alike=alike)
+            shares, activity = settle(plate.samples, hazards, sameness, damage, rounds=_SETTLED)
+            one = _Fit(hazards=hazards, activity=activity, shares=shares)
+            told = _foretold(plate, one, sameness, damage)
+            told -= 0.5 * (np.log(alike / _USUAL_LIKENESS) / _LIKENESS_SPREAD) ** 2
+            if told > most:
+                best, most = one, told
+        now = _climb(plate, best, sameness, damage, rounds=_ROUNDS)
+    return now
+
+
+def _foretold(plate: _Plate, fit: _Fit, sameness: Sameness, damage: Damage | None) -> float:
+    """How well every target's fate is told by all others, those of the control wells by h0 alone."""
+    h0, samples = fit.hazards.h0, plate.samples
+    told = left_out_likelihood(samples, fit.hazards, fit.shares, fit.activity, sameness, damage)
+    elsewhere_min = plate.at_risk_min - float(samples.at_risk_min.sum())
+    return told + plate.control_deaths * float(np.log(h0)) - h0 * elsewhere_min
 
 
 def _climb(
@@ -331,9 +339,7 @@ def _h0_odds(plate: _Plate, fit: _Fit) -> tuple[tuple[tuple[float, float], ...],
     for n, h0 in enumerate(grid.tolist()):
         start = replace(fit, hazards=replace(fit.hazards, h0=h0))
         one = _climb(plate, start, sameness, damage, rounds=_H0_ROUNDS, h0=h0)
-        told = log_likelihood(evidence, one.hazards, one.shares, one.activity, damage)
-        told += plate.control_deaths * float(np.log(h0))
-        told -= h0 * (plate.at_risk_min - float(evidence.at_risk_min.sum()))
+        told = _foretold(plate, one, sameness, damage)
         told -= 0.5 * (np.log(h0 / PRIOR_H0_PER_MIN) / _H0_SPREAD) ** 2
         width = np.log(grid[min(n + 1, len(grid) - 1)] / grid[max(n - 1, 0)])
         weights[n] = told + np.log(width)

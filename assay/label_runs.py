@@ -48,6 +48,24 @@ def label_runs(image: Ints) -> tuple[Ints, NDArray[np.int64]]:
     return runs[:n], rows
 
 
+@compiled
+def painted(runs: Ints, rows: tuple[int, int], columns: tuple[int, int]) -> Ints:
+    """The label image that runs stand for, from the first row and column up to, not including, the last.
+
+    Args:
+        runs: (runs, 4) in row order, as `label_runs` gives them; those of other rows may be among them.
+        rows: First row, and the one after the last.
+        columns: First column, and the one after the last.
+    """
+    image = np.zeros((rows[1] - rows[0], columns[1] - columns[0]), dtype=np.int32)
+    for r in range(np.searchsorted(runs[:, 0], rows[0]), len(runs)):
+        if runs[r, 0] >= rows[1]:
+            break
+        for x in range(max(runs[r, 1], columns[0]), min(runs[r, 2], columns[1])):
+            image[runs[r, 0] - rows[0], x - columns[0]] = runs[r, 3]
+    return image
+
+
 @part
 def _is_empty(pixels: Ints) -> bool:
     seen = np.int32(0)

@@ -16,49 +16,67 @@ Doubles = NDArray[np.float64]
 
 
 @compiled
-def sum_cells(
+def add_rows(
     runs: NDArray[np.int32],
     others: NDArray[np.int32],
     channels: NDArray[Any],
-    pixel_um: tuple[float, float],
-    n_labels: int,
-) -> tuple[Longs, Doubles, Doubles, Doubles, Doubles]:
-    """Sum over the pixels of each label from 0 to `n_labels` - 1; rows of what is not there are 0.
+    top: int,
+    height: int,
+    counts: Longs,
+    places: Longs,
+    totals: Doubles,
+    covered: Doubles,
+) -> None:
+    """Add the pixels of some rows to the sums of each label; rows of a frame come one part after the other.
 
     Args:
-        runs: (runs, 4) of the label image, from `label_runs`.
-        others: (Y, X) labels of the other role.
-        channels: (C, Y, X).
+        runs: (runs, 4) of the label image in these rows, from `label_runs`, with rows counted from the frame's first.
+        others: (rows, X) labels of the other role.
+        channels: (C, rows, X).
+        top: The first of these rows.
+        height: Rows of the whole frame.
+        counts: (labels, 3): pixels, those that a cell of the other role covers, runs at the edge of the image.
+        places: (labels, 2): sums of rows and columns.
+        totals: (C, labels): sums of each channel.
+        covered: (C, labels): the same over the covered pixels alone.
+    """
+    covers = _count(runs, others, top, height, counts, places)
+    for number in range(channels.shape[0]):
+        _add(runs, covers, channels[number], others, top, totals[number], covered[number])
+
+
+@compiled
+def spread_about_centres(
+    runs: NDArray[np.int32], counts: Longs, places: Longs, pixel_um: tuple[float, float]
+) -> tuple[Doubles, Doubles]:
+    """Where the pixels of each label lie, from what `add_rows` summed over the whole frame; rows of what is not there are 0.
+
+    Args:
+        runs: Of the whole frame.
+        counts: From `add_rows`.
+        places: From there too.
         pixel_um: Size (y, x).
-        n_labels: One more than the largest label.
 
     Returns:
-        (labels, 3): pixels, those that a cell of the other role covers, those at the edge of the image;
         (labels, 2): centre y and x in um;
-        (labels, 3): sums of squared distances from it in um2: yy, xx, yx;
-        (C, labels): sums of each channel; and over the covered pixels alone.
+        (labels, 3): sums of squared distances from it in um2: yy, xx, yx.
     """
-    counts = np.zeros((n_labels, 3), dtype=np.int64)
-    places = np.zeros((n_labels, 2), dtype=np.int64)
-    covers = _count(runs, others, counts, places)
-    centre = np.zeros((n_labels, 2), dtype=np.float64)
-    for label in range(n_labels):
+    centre = np.zeros((len(counts), 2), dtype=np.float64)
+    for label in range(len(counts)):
         if counts[label, 0]:
             for axis in range(2):
                 centre[label, axis] = places[label, axis] / counts[label, 0] * pixel_um[axis]
-    moments = np.zeros((n_labels, 3), dtype=np.float64)
+    moments = np.zeros((len(counts), 3), dtype=np.float64)
     _moments(runs, pixel_um, centre, moments)
-    totals = np.zeros((channels.shape[0], n_labels), dtype=np.float64)
-    covered = np.zeros((channels.shape[0], n_labels), dtype=np.float64)
-    for number in range(channels.shape[0]):
-        _add(runs, covers, channels[number], others, totals[number], covered[number])
-    return counts, centre, moments, totals, covered
+    return centre, moments
 
 
 @part
 def _count(
     runs: NDArray[np.int32],
     others: NDArray[np.int32],
+    top: int,
+    height: int,
     counts: Longs,
     places: Longs,
 ) -> NDArray[np.bool_]:
@@ -72,9 +90,9 @@ def _count(
         places[label, 1] += n * (start + stop - 1) // 2
         under = 0
         for x in range(start, stop):
-            under += others[y, x] != 0
+            under += others[y - top, x] != 0
         counts[label, 1] += under
-        if y == 0 or y == others.shape[0] - 1 or start == 0 or stop == others.shape[1]:
+        if y == 0 or y == height - 1 or start == 0 or stop == others.shape[1]:
             counts[label, 2] += 1
         covers[r] = under > 0
     return covers
@@ -102,11 +120,12 @@ def _add(
     covers: NDArray[np.bool_],
     channel: NDArray[Any],
     others: NDArray[np.int32],
+    top: int,
     totals: Doubles,
     covered: Doubles,
 ) -> None:
     for r in range(len(runs)):
-        y, start, stop, label = runs[r, 0], runs[r, 1], runs[r, 2], runs[r, 3]
+        y, start, stop, label = runs[r, 0] - top, runs[r, 1], runs[r, 2], runs[r, 3]
         total = totals[label]
         for x in range(start, stop):
             total += np.float64(channel[y, x])

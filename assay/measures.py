@@ -4,7 +4,7 @@ Knows label images, raw channels and calibration. Knows nothing of other frames.
 the centre of the first pixel, as in OME-Zarr and napari, so points drawn at (y_um, x_um) lie on the labels.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from assay.errors import ShapeError
-from assay.labels import CELL_ROLES, CellMeasures, CellRole, FrameLabels
+from assay.labels import CELL_ROLES, CellMeasures, CellRole, FrameLabels, LargeFrameLabels
 from assay.units import Calibration
 
 _LARGEST_TABLE = 1 << 22  # labels up to here are counted in a table of their own size
@@ -61,6 +61,59 @@ def measure(
             labels, role, frame=frame, channels=channels, names=channel_names, calibration=calibration
         )
         for role in CELL_ROLES
+    }
+
+
+def measure_large(
+    labels: LargeFrameLabels,
+    *,
+    frame: int,
+    read: Callable[[slice], NDArray[Any]],
+    channel_names: Sequence[str],
+    calibration: Calibration,
+    rows_at_once: int = 256,
+) -> dict[CellRole, CellMeasures]:
+    """Measure every cell of a frame that is too large to be held: the same as `measure`, to the last bit.
+
+    Args:
+        labels: The frame's cells.
+        frame: Its number in the film.
+        read: Rows -> (C, rows, X) raw intensities; not asked for rows without a cell.
+        channel_names: Name of each of the C channels.
+        calibration: Gives the pixel size.
+        rows_at_once: How many rows are held.
+    """
+    from assay.label_runs import painted
+
+    height, width = labels.shape
+    adding = {
+        role: _Adding(
+            labels.of(role)[0],
+            n_labels=len(labels.of(role)[1]) + 1,
+            n_channels=len(channel_names),
+            height=height,
+        )
+        for role in CELL_ROLES
+    }
+    for top in range(0, height, rows_at_once):
+        rows = slice(top, min(top + rows_at_once, height))
+        here = {role: runs_in(labels.of(role)[0], rows) for role in CELL_ROLES}
+        if not any(map(len, here.values())):
+            continue
+        channels = read(rows)
+        for role, other in (CELL_ROLES, CELL_ROLES[::-1]):
+            covering = painted(here[other], (rows.start, rows.stop), (0, width))
+            adding[role].add(rows, covering, channels)
+    return {
+        role: _measures(
+            of_role.sums(calibration),
+            labels.of(role)[1],
+            role,
+            frame=frame,
+            names=channel_names,
+            calibration=calibration,
+        )
+        for role, of_role in adding.items()
     }
 
 
@@ -115,6 +168,18 @@ def _measure_role(
     image, scores = labels.of(role)
     others, _ = labels.of("target" if role == "effector" else "effector")
     sums = _sums(image, others, channels, calibration)
+    return _measures(sums, scores, role, frame=frame, names=names, calibration=calibration)
+
+
+def _measures(
+    sums: "_Sums",
+    scores: NDArray[np.float32],
+    role: CellRole,
+    *,
+    frame: int,
+    names: Sequence[str],
+    calibration: Calibration,
+) -> CellMeasures:
     present, size = sums.present, sums.size
     if len(present) and present[-1] > len(scores):
         raise ShapeError(
@@ -163,33 +228,68 @@ def _sums(
     image: NDArray[np.int32], others: NDArray[np.int32], channels: NDArray[Any], calibration: Calibration
 ) -> _Sums:
     from assay.label_runs import label_runs  # here, so that who only asks for the version need not wait
-    from assay.measure_loops import sum_cells
 
     names: NDArray[np.int64] | None = None
     largest = int(image.max(initial=0))
     if largest >= _LARGEST_TABLE:
         names, compact = np.unique(np.append(image, np.int32(0)), return_inverse=True)
         image, largest = compact[:-1].reshape(image.shape).astype(np.int32), len(names) - 1
-    if channels.dtype not in _COUNTED_AS_THEY_ARE:
-        channels = channels.astype(np.float64)
-    counts, centre, moments, totals, under_totals = sum_cells(
-        label_runs(np.ascontiguousarray(image, dtype=np.int32))[0],
-        np.ascontiguousarray(others, dtype=np.int32),
-        np.ascontiguousarray(channels),
-        calibration.pixel_um,
-        largest + 1,
-    )
-    present = np.flatnonzero(counts[:, 0])
-    return _Sums(
-        present=present if names is None else names[present].astype(np.int64),
-        size=counts[present, 0].astype(np.float64),
-        under_size=counts[present, 1].astype(np.float64),
-        at_border=counts[present, 2] > 0,
-        centre=centre[present],
-        moments=moments[present],
-        totals=totals[:, present],
-        under_totals=under_totals[:, present],
-    )
+    runs = label_runs(np.ascontiguousarray(image, dtype=np.int32))[0]
+    adding = _Adding(runs, n_labels=largest + 1, n_channels=len(channels), height=len(image))
+    adding.add(slice(0, len(image)), others, channels)
+    return adding.sums(calibration, names)
+
+
+class _Adding:
+    """Sums over the pixels of cells, from a frame whose rows come one part after the other."""
+
+    def __init__(self, runs: NDArray[np.int32], *, n_labels: int, n_channels: int, height: int) -> None:
+        self._runs, self._height = runs, height
+        self._counts = np.zeros((n_labels, 3), dtype=np.int64)
+        self._places = np.zeros((n_labels, 2), dtype=np.int64)
+        self._totals = np.zeros((n_channels, n_labels), dtype=np.float64)
+        self._covered = np.zeros((n_channels, n_labels), dtype=np.float64)
+
+    def add(self, rows: slice, others: NDArray[np.int32], channels: NDArray[Any]) -> None:
+        """Add these rows: (rows, X) labels of the other role, (C, rows, X) raw pixels."""
+        from assay.measure_loops import add_rows
+
+        if channels.dtype not in _COUNTED_AS_THEY_ARE:
+            channels = channels.astype(np.float64)
+        add_rows(
+            runs_in(self._runs, rows),
+            np.ascontiguousarray(others, dtype=np.int32),
+            np.ascontiguousarray(channels),
+            rows.start,
+            self._height,
+            self._counts,
+            self._places,
+            self._totals,
+            self._covered,
+        )
+
+    def sums(self, calibration: Calibration, names: NDArray[np.int64] | None = None) -> _Sums:
+        """What was added, with the labels by their names where they have some."""
+        from assay.measure_loops import spread_about_centres
+
+        centre, moments = spread_about_centres(self._runs, self._counts, self._places, calibration.pixel_um)
+        present = np.flatnonzero(self._counts[:, 0])
+        return _Sums(
+            present=present if names is None else names[present].astype(np.int64),
+            size=self._counts[present, 0].astype(np.float64),
+            under_size=self._counts[present, 1].astype(np.float64),
+            at_border=self._counts[present, 2] > 0,
+            centre=centre[present],
+            moments=moments[present],
+            totals=self._totals[:, present],
+            under_totals=self._covered[:, present],
+        )
+
+
+def runs_in(runs: NDArray[np.int32], rows: slice) -> NDArray[np.int32]:
+    """The runs of some rows, of runs in row order."""
+    first, stop = np.searchsorted(runs[:, 0], [rows.start, rows.stop])
+    return np.ascontiguousarray(runs[first:stop])
 
 
 def _eccentricity(

@@ -1,11 +1,13 @@
+import dataclasses
 import math
 
 import numpy as np
 import pytest
 
 from assay.errors import ShapeError
-from assay.labels import FrameLabels
-from assay.measures import concatenate, measure
+from assay.label_runs import label_runs
+from assay.labels import CELL_ROLES, FrameLabels, LargeFrameLabels
+from assay.measures import concatenate, measure, measure_large
 from assay.units import Calibration
 
 MICRON = Calibration(pixel_um=(1.0, 1.0), frame_min=2.0)
@@ -207,3 +209,69 @@ def test_channels_that_are_a_view_of_a_larger_array_are_measured_alike(frame_lab
     whole = np.arange(24, dtype=np.uint16).reshape(1, 3, 8)
     cells = measured(frame_labels("A A . B"), whole[:, 1:2, ::2])["target"]
     assert cells.means["c0"].tolist() == [9.0, 14.0]  # 8, 10 and 14
+
+
+@pytest.mark.parametrize("rows_at_once", [1, 7, 256])
+def test_a_frame_measured_some_rows_at_a_time_has_the_measures_of_the_whole(rows_at_once):
+    generator = np.random.default_rng(3)
+    coarse = generator.integers(0, 30, (2, 12, 15)) * generator.integers(0, 2, (2, 12, 15))
+    images = np.kron(coarse, np.ones((1, 5, 6), dtype=int)).astype(np.int32)
+    scores = np.linspace(0, 1, 29).astype(np.float32)
+    whole = FrameLabels(effectors=images[0], targets=images[1], effector_scores=scores, target_scores=scores)
+    large = LargeFrameLabels(
+        shape=(60, 90),
+        effectors=label_runs(images[0])[0],
+        targets=label_runs(images[1])[0],
+        effector_scores=scores,
+        target_scores=scores,
+    )
+    channels = generator.gamma(2.0, 300.0, (3, 60, 90)).astype(np.float32)
+    asked = []
+
+    def read(rows):
+        asked.append(rows)
+        return channels[:, rows]
+
+    found = measure_large(
+        large,
+        frame=4,
+        read=read,
+        channel_names=["c0", "c1", "c2"],
+        calibration=WIDE,
+        rows_at_once=rows_at_once,
+    )
+    expected = measured(whole, channels=channels, calibration=WIDE, frame=4)
+    for role in CELL_ROLES:
+        assert len(expected[role]) > 20
+        for field in dataclasses.fields(expected[role]):
+            ours, theirs = getattr(found[role], field.name), getattr(expected[role], field.name)
+            if isinstance(theirs, dict):
+                assert list(ours) == list(theirs)
+                for name in theirs:
+                    assert np.array_equal(ours[name], theirs[name], equal_nan=True)
+            else:
+                assert np.array_equal(ours, theirs)
+    assert max(rows.stop - rows.start for rows in asked) <= rows_at_once
+
+
+def test_rows_without_a_cell_are_not_read():
+    runs = np.array([[5, 1, 3, 1], [40, 0, 2, 2]], dtype=np.int32)
+    one, none = np.ones(2, dtype=np.float32), np.zeros(0, dtype=np.float32)
+    large = LargeFrameLabels(
+        shape=(50, 4),
+        effectors=np.zeros((0, 4), np.int32),
+        targets=runs,
+        effector_scores=none,
+        target_scores=one,
+    )
+    asked = []
+
+    def read(rows):
+        asked.append((rows.start, rows.stop))
+        return np.full((1, rows.stop - rows.start, 4), 7, dtype=np.uint16)
+
+    cells = measure_large(large, frame=0, read=read, channel_names=["a"], calibration=MICRON, rows_at_once=10)
+    assert asked == [(0, 10), (40, 50)]
+    assert cells["target"].means["a"].tolist() == [7.0, 7.0]
+    assert cells["target"].y_um.tolist() == [5.0, 40.0]
+    assert cells["target"].at_border.tolist() == [False, True]  # the second begins in column 0

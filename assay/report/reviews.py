@@ -173,4 +173,6 @@ def _cut(lines: Collection[str]) -> list[str]:
 
 
 def _names(names: list[str]) -> str:
+    if not names:  # all they decided was on events that are no longer there
+        return "nobody"
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

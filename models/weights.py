@@ -26,7 +26,9 @@ from models.predictor import Predictor
 ZOO = Path(__file__).parent / "zoo"
 FORMAT = 1
 ARCHITECTURE = "residual-unet-s2d"
-_PICKLES = (".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".bin")
+MAX_CARD_BYTES, MAX_WEIGHTS_BYTES, MAX_HEADER_BYTES = 1 << 20, 4 << 30, 1 << 20
+MAX_LEVELS, MAX_WIDTH = 8, 4096
+_PICKLES = (".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".bin", ".jit", ".joblib", ".npy", ".npz", ".mar")
 _LEVELS = len(SIZES["standard"])
 _MOST_CHANNELS = 1024  # of one level of a network; a card that asks for more would fill the memory
 _PICKLE_BEGINS = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")  # torch's are zip files
@@ -111,8 +113,8 @@ def load_network(name_or_path: str | Path) -> tuple[ModelCard, SegmentationNet]:
     card = read_card(card_path)
     weights_path = card_path.with_suffix(".safetensors")
     tensors = _read_tensors(weights_path, card)
-    network = SegmentationNet(card.architecture)
-    expected = network.state_dict()
+    with torch.device("meta"):  # shapes only: the weights that are there decide how much memory is asked for
+        expected = SegmentationNet(card.architecture).state_dict()
     wrong = sorted(
         key
         for key in expected.keys() | tensors.keys()
@@ -125,6 +127,7 @@ def load_network(name_or_path: str | Path) -> tuple[ModelCard, SegmentationNet]:
             "Card and weights are of two models: take both from one place."
         )
     _require_numbers(weights_path, tensors)
+    network = SegmentationNet(card.architecture)
     network.load_state_dict(tensors)
     return card, network
 
@@ -161,10 +164,14 @@ def read_card(path: Path) -> ModelCard:
         ModelError: It is missing, no JSON, or of a kind this version does not know.
     """
     try:
+        if path.stat().st_size > MAX_CARD_BYTES:
+            raise ModelError(f"{path}: is larger than {MAX_CARD_BYTES >> 20} MB, which no model card is.")
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ModelError(f"{path}: there is no such model card. {_known()}") from None
-    except (OSError, ValueError) as error:
+    except ModelError:
+        raise
+    except (OSError, ValueError, RecursionError) as error:
         raise ModelError(
             f"{path}: cannot be read as a model card ({error}). Fetch the model again."
         ) from None
@@ -208,6 +215,10 @@ def _card(path: Path, content: Mapping[str, Any]) -> ModelCard:
         raise ModelError(
             f"{path}: the model is for channels {card.channel_roles!s:.160}, cells {card.cell_roles!s:.80} and "
             f"{card.pixel_um} um pixels; expected {CHANNEL_ROLES}, {CELL_ROLES} and a positive size."
+        )
+    if not 1 <= len(card.widths) <= MAX_LEVELS or not all(1 <= width <= MAX_WIDTH for width in card.widths):
+        raise ModelError(
+            f"{path}: widths {str(list(card.widths))[:80]} are not those of a network that is read."
         )
     return card
 
@@ -253,6 +264,8 @@ def _read_tensors(path: Path, card: ModelCard) -> dict[str, torch.Tensor]:
             f"(sha256 {card.sha256[:12]}...): the file is truncated, altered or of another model. "
             "Fetch the model again."
         )
+    if not 2 <= int.from_bytes(content[:8], "little") <= min(MAX_HEADER_BYTES, len(content) - 8):
+        raise ModelError(f"{path}: is no safetensors file (its header is not in it). Fetch the model again.")
     try:
         return load_tensors(content)  # type: ignore[no-any-return]
     except SafetensorError as error:

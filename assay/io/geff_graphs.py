@@ -7,6 +7,7 @@ Source: github.com/live-image-tracking-tools/geff-spec.
     graph, metadata = read_graph(root / "effectors.geff")
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,8 @@ from zarr.codecs import ZstdCodec
 
 from assay.errors import ImageError
 from assay.io import chunks
-from assay.io.guard import read_json, require_safe_array
+from assay.io.chunk_sizes import ALWAYS_ALLOWED_BYTES, MAX_SWELLING, require_decoded_size
+from assay.io.guard import METADATA_FILES, read_json, require_no_way_out, require_safe_array
 from assay.io.image_info import group_attributes
 
 VERSION = "1.1"
@@ -144,11 +146,27 @@ def _read(folder: Path, path: str) -> Values:
     empty = _empty(folder / path)
     if empty is not None:
         return empty
-    require_safe_array(folder / path, f"{folder}, {path}")
+    _require_whole(folder, path)
     try:
         return np.asarray(zarr.open_array(str(folder), path=path, mode="r")[...])
     except _ERRORS as error:
         raise ImageError(f"{folder}: {path} cannot be read ({error}).") from error
+
+
+def _require_whole(folder: Path, path: str) -> None:
+    """An array is read at once: it must lie in the store, and hold about what it says."""
+    safe = require_safe_array(folder / path, f"{folder}, {path}")
+    require_no_way_out(folder, folder / path, str(folder))
+    stored = 0
+    for file in (folder / path).rglob("*"):
+        if file.is_file() and file.name not in METADATA_FILES:
+            require_decoded_size(file, safe.coding, file.name, f"{folder}, {path}")
+            stored += file.stat().st_size
+    size = math.prod(safe.shape) * 8
+    if size > ALWAYS_ALLOWED_BYTES and size > MAX_SWELLING * stored:
+        raise ImageError(
+            f"{folder}: {path} speaks of {safe.shape} values, which are not in its {stored} bytes."
+        )
 
 
 def _empty(folder: Path) -> Values | None:
@@ -175,7 +193,11 @@ def _props(folder: Path, part: str, n: int, described: Any) -> dict[str, Values]
         one_number = (
             isinstance(about, Mapping) and not about.get("varlength") and _is_numeric(about.get("dtype"))
         )
-        if not one_number or not (folder / part / "props" / name / "values").is_dir():
+        if (
+            not one_number
+            or Path(name).name != name
+            or not (folder / part / "props" / name / "values").is_dir()
+        ):
             continue
         values = _read(folder, f"{part}/props/{name}/values")
         if len(values) != n:

@@ -36,6 +36,7 @@ _V2_COMPRESSORS = {"blosc", "zstd", "gzip", "zlib", "lz4"}
 _BEFORE_BYTES = ("transpose", "bytes", "sharding_indexed")
 _INDEX_CODECS = (["bytes"], ["bytes", "crc32c"])
 _V2_FILTERS = {"shuffle", "delta", "crc32c"}
+METADATA_FILES = ("zarr.json", ".zattrs", ".zarray", ".zgroup")
 _STEP = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\- ]*")
 
 
@@ -108,7 +109,7 @@ def inner_path(root: Path, path: Any, where: str) -> Path:
         )
     folder = root.joinpath(*steps)
     _require_inside(root, folder, where)
-    for name in ("zarr.json", ".zattrs", ".zarray", ".zgroup"):
+    for name in METADATA_FILES:
         if (folder / name).is_symlink():
             _require_inside(root, folder / name, where)
     return folder

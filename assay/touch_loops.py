@@ -19,60 +19,82 @@ Flags = NDArray[np.bool_]
 
 
 @compiled
-def pairs_of_frame(
-    effectors: Image,
-    targets: Image,
-    runs: Ints,
-    rows: Longs,
-    n_labels: int,
-    gaps: Doubles,
-    lengths: Doubles,
-    near_um: float,
-) -> tuple[Longs, Doubles]:
-    """Smallest gap and interface of every effector and target within reach of each other.
+def surroundings(runs: Ints, rows: Longs, shape: tuple[int, int], gaps: Doubles) -> tuple[Ints, Flags, Longs]:
+    """What the loop asks of the targets of a frame again and again: see `_index` and `_blocks_near`.
 
     Args:
-        effectors: (Y, X) labels.
-        targets: (Y, X) labels.
         runs: (runs, 4) of the targets, from `label_runs`.
         rows: (Y + 1,) where each row's runs begin, from there too.
-        n_labels: One more than the largest effector label.
-        gaps: (dy, dx) gap in um of two pixels so many steps apart; infinite beyond reach. Along dx it never
-            falls, so of a run of pixels in a row only the nearest counts.
-        lengths: (3,) um of outline for each neighbour along x, along y and across that lies outside the cell.
-        near_um: Gap up to which outline counts as interface.
+        shape: Of the frame.
+        gaps: As for `add_pairs`.
 
     Returns:
-        (pairs, 2) effector and target label; (pairs, 2) gap and interface in um.
+        (Y, blocks) first run that ends beyond each block's first pixel; squares near a target; and for each number of
+        rows how many columns away is within reach.
     """
-    height, width = effectors.shape
-    index = _index(runs, rows, width)
-    near = _blocks_near(runs, effectors.shape, gaps.shape)
-    reach = np.empty(len(gaps), dtype=np.int64)  # columns within reach, for each number of rows
+    reach = np.empty(len(gaps), dtype=np.int64)
     for dy in range(len(gaps)):
         reach[dy] = -1
         for dx in range(gaps.shape[1]):
             reach[dy] += gaps[dy, dx] < np.inf
-    first = np.full(n_labels, -1, dtype=np.int64)  # of each effector its first pair; each pair names the next
-    names = np.empty((1024, 3), dtype=np.int64)
-    sizes = np.empty((1024, 2), dtype=np.float64)
+    return _index(runs, rows, shape[1]), _blocks_near(runs, shape, gaps.shape), reach
+
+
+@compiled
+def add_pairs(
+    effectors: Image,
+    targets: Image,
+    top: int,
+    span: tuple[int, int],
+    runs: Ints,
+    rows: Longs,
+    around_targets: tuple[Ints, Flags, Longs],
+    gaps: Doubles,
+    lengths: Doubles,
+    near_um: float,
+    found: tuple[Longs, Longs, Doubles, int],
+) -> tuple[Longs, Longs, Doubles, int]:
+    """Bring some rows of a frame into the smallest gap and the interface of every effector and target within reach.
+
+    Args:
+        effectors: (rows, X) labels, with the row above and below the span where the frame has them.
+        targets: (rows, X) labels of the same rows.
+        top: The first of these rows.
+        span: First row that is looked at, and the one after the last; a frame's spans come one after the other.
+        runs: (runs, 4) of the targets of the whole frame, from `label_runs`.
+        rows: (Y + 1,) where each row's runs begin, from there too.
+        around_targets: From `surroundings`.
+        gaps: (dy, dx) gap in um of two pixels so many steps apart; infinite beyond reach. Along dx it never
+            falls, so of a run of pixels in a row only the nearest counts.
+        lengths: (3,) um of outline for each neighbour along x, along y and across that lies outside the cell.
+        near_um: Gap up to which outline counts as interface.
+        found: From the rows before: of each effector label its first pair, -1 for none; (room, 3) effector, target and
+            the effector's next pair; (room, 2) gap and interface in um; how many pairs there are.
+
+    Returns:
+        `found` with what these rows say.
+    """
+    index, near, reach = around_targets
+    first, names, sizes, n = found
     around = np.empty(4 * gaps.size, dtype=np.int32)
     around_gap = np.empty(4 * gaps.size, dtype=np.float64)
-    n = 0
-    for y in range(height):
+    width = effectors.shape[1]
+    for y in range(span[0], span[1]):
         for block in range(near.shape[1]):
             left, right = block * BLOCK, min((block + 1) * BLOCK, width)
-            if not near[y // BLOCK, block] or _is_empty(effectors[y, left:right]):
+            if not near[y // BLOCK, block] or _is_empty(effectors[y - top, left:right]):
                 continue
             for x in range(left, right):
-                own = effectors[y, x]
+                own = effectors[y - top, x]
                 if own == 0:
                     continue
-                length = _outline(effectors, y, x, lengths)
+                length = _outline(effectors, y - top, x, lengths)
                 if length > 0.0:
-                    count = _look_around(y, x, height, runs, rows, index, gaps, reach, around, around_gap)
-                elif targets[y, x] != 0:
-                    count, around[0], around_gap[0] = 1, targets[y, x], 0.0
+                    count = _look_around(
+                        y, x, len(rows) - 1, runs, rows, index, gaps, reach, around, around_gap
+                    )
+                elif targets[y - top, x] != 0:
+                    count, around[0], around_gap[0] = 1, targets[y - top, x], 0.0
                 else:
                     continue
                 for k in range(count):
@@ -80,7 +102,7 @@ def pairs_of_frame(
                         names, sizes = _longer(names, sizes)
                     interface = length if around_gap[k] <= near_um else 0.0
                     n = _note(first, names, sizes, n, own, around[k], around_gap[k], interface)
-    return names[:n, :2], sizes[:n]
+    return first, names, sizes, n
 
 
 @part

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from assay.errors import ShapeError
-from assay.labels import Pairs
+from assay.labels import LargeFrameLabels, Pairs
 from assay.units import Calibration
 
 LIMIT_TOLERANCE_UM = 1e-9
@@ -59,30 +59,118 @@ def touching_pairs(
             f"got {effectors.shape} and {targets.shape}."
         )
     from assay.label_runs import label_runs  # here, so that who only asks for the version need not wait
-    from assay.touch_loops import pairs_of_frame
 
     names, compact = _compact(effectors)
     target_names, compact_targets = _compact(targets)
-    labels, sizes = pairs_of_frame(
-        compact,
-        compact_targets,
-        *label_runs(compact_targets),
-        int(compact.max(initial=0)) + 1,
-        _gaps(calibration, max(max_gap_um, enter_um)),
-        _crofton(calibration),
-        enter_um + LIMIT_TOLERANCE_UM,
-    )
-    effector = labels[:, 0] if names is None else names[labels[:, 0]]
-    target = labels[:, 1] if target_names is None else target_names[labels[:, 1]]
-    order = np.lexsort((target, effector))
-    order = order[sizes[order, 0] <= max_gap_um + LIMIT_TOLERANCE_UM]
-    return Pairs(
-        frame=np.full(len(order), frame, dtype=np.int32),
-        effector_label=effector[order].astype(np.int32),
-        target_label=target[order].astype(np.int32),
-        gap_um=sizes[order, 0],
-        interface_um=sizes[order, 1],
-    )
+    runs, rows = label_runs(compact_targets)
+    n_labels = int(compact.max(initial=0)) + 1
+    finding = _Finding(runs, rows, n_labels, compact.shape, calibration, max_gap_um, enter_um)
+    finding.add(compact, compact_targets, 0, (0, len(compact)))
+    return finding.pairs(frame, names, target_names)
+
+
+def touching_pairs_large(
+    labels: LargeFrameLabels,
+    *,
+    frame: int,
+    calibration: Calibration,
+    max_gap_um: float,
+    enter_um: float,
+    rows_at_once: int = 256,
+) -> Pairs:
+    """Find the touching pairs of a frame that is too large to be held: the same as `touching_pairs`, to the last bit.
+
+    Args:
+        labels: The frame's cells.
+        frame: Its number in the film.
+        calibration: Gives the pixel size; pixels need not be square.
+        max_gap_um: Largest gap that is still listed.
+        enter_um: Gap up to which outline counts as interface.
+        rows_at_once: How many rows are held.
+    """
+    from assay.label_runs import painted
+
+    height, width = labels.shape
+    rows = np.searchsorted(labels.targets[:, 0], np.arange(height + 1)).astype(np.int64)
+    n_labels = len(labels.effector_scores) + 1
+    finding = _Finding(labels.targets, rows, n_labels, labels.shape, calibration, max_gap_um, enter_um)
+    for start in range(0, height, rows_at_once):
+        stop = min(start + rows_at_once, height)
+        held = (max(start - 1, 0), min(stop + 1, height))
+        images = [painted(runs, held, (0, width)) for runs in (labels.effectors, labels.targets)]
+        finding.add(images[0], images[1], held[0], (start, stop))
+    return finding.pairs(frame)
+
+
+class _Finding:
+    """The pairs of a frame whose rows come some at a time."""
+
+    def __init__(
+        self,
+        runs: NDArray[np.int32],
+        rows: NDArray[np.int64],
+        n_labels: int,
+        shape: tuple[int, ...],
+        calibration: Calibration,
+        max_gap_um: float,
+        enter_um: float,
+    ) -> None:
+        from assay.touch_loops import surroundings
+
+        self._runs, self._rows = np.ascontiguousarray(runs), rows
+        self._gaps = _gaps(calibration, max(max_gap_um, enter_um))
+        self._lengths = _crofton(calibration)
+        self._max_gap_um = max_gap_um + LIMIT_TOLERANCE_UM
+        self._near_um = enter_um + LIMIT_TOLERANCE_UM
+        self._around = surroundings(self._runs, rows, (shape[0], shape[1]), self._gaps)
+        first = np.full(n_labels, -1, dtype=np.int64)
+        names, sizes = np.empty((1024, 3), dtype=np.int64), np.empty((1024, 2), dtype=np.float64)
+        self._found = (first, names, sizes, 0)
+
+    def add(
+        self,
+        effectors: NDArray[np.int32],
+        targets: NDArray[np.int32],
+        top: int,
+        span: tuple[int, int],
+    ) -> None:
+        """Look at the rows of `span`; the images begin at row `top`, with a row more on either side if there is."""
+        from assay.touch_loops import add_pairs
+
+        self._found = add_pairs(
+            effectors,
+            targets,
+            top,
+            span,
+            self._runs,
+            self._rows,
+            self._around,
+            self._gaps,
+            self._lengths,
+            self._near_um,
+            self._found,
+        )
+
+    def pairs(
+        self,
+        frame: int,
+        names: NDArray[np.int64] | None = None,
+        target_names: NDArray[np.int64] | None = None,
+    ) -> Pairs:
+        """What was found, with the labels by their names where they have some."""
+        _, labels, sizes, n = self._found
+        labels, sizes = labels[:n], sizes[:n]
+        effector = labels[:, 0] if names is None else names[labels[:, 0]]
+        target = labels[:, 1] if target_names is None else target_names[labels[:, 1]]
+        order = np.lexsort((target, effector))
+        order = order[sizes[order, 0] <= self._max_gap_um]
+        return Pairs(
+            frame=np.full(len(order), frame, dtype=np.int32),
+            effector_label=effector[order].astype(np.int32),
+            target_label=target[order].astype(np.int32),
+            gap_um=sizes[order, 0],
+            interface_um=sizes[order, 1],
+        )
 
 
 def concatenate_pairs(parts: Sequence[Pairs]) -> Pairs:

@@ -5,6 +5,9 @@ import pytest
 
 from assay.contacts import concatenate_pairs, touching_pairs
 from assay.errors import ShapeError
+from assay.label_runs import label_runs
+from assay.labels import LargeFrameLabels
+from assay.touching import touching_pairs_large
 from assay.units import Calibration
 
 HALF_MICRON = Calibration(pixel_um=(0.5, 0.5), frame_min=2.0)
@@ -268,3 +271,25 @@ def test_pairs_of_frames_join_in_order(scene):
     assert film.frame.tolist() == [0, 0, 1, 1]
     assert film.effector_label.tolist() == [1, 2, 1, 2]
     assert len(concatenate_pairs([])) == 0
+
+
+@pytest.mark.parametrize("rows_at_once", [1, 7, 256])
+def test_a_frame_looked_at_some_rows_at_a_time_has_the_pairs_of_the_whole(rows_at_once):
+    generator = np.random.default_rng(5)
+    coarse = generator.integers(0, 40, (2, 14, 17)) * generator.integers(0, 2, (2, 14, 17))
+    effectors, targets = np.kron(coarse, np.ones((1, 5, 6), dtype=int)).astype(np.int32)
+    calibration = Calibration(pixel_um=(0.65, 0.5), frame_min=2.0)
+    limits = {"frame": 3, "calibration": calibration, "max_gap_um": 3.0, "enter_um": 1.0}
+    scores = np.ones(39, dtype=np.float32)
+    large = LargeFrameLabels(
+        shape=(70, 102),
+        effectors=label_runs(effectors)[0],
+        targets=label_runs(targets)[0],
+        effector_scores=scores,
+        target_scores=scores,
+    )
+    whole = touching_pairs(effectors, targets, **limits)
+    found = touching_pairs_large(large, **limits, rows_at_once=rows_at_once)
+    assert len(whole) > 100
+    for name in ("frame", "effector_label", "target_label", "gap_um", "interface_um"):
+        assert np.array_equal(getattr(found, name), getattr(whole, name)), name

@@ -1,7 +1,7 @@
 """The sample plate in File > Open Sample: raw, and with its results once they were made."""
 
 from assay.errors import ResultsError
-from assay.io.review_logs import user_data_folder
+from assay.io.review_sidecars import user_data_folder
 from assay.io.sample import sample_folder
 from napari_plugin.layers import Images, LayerData, layers_of
 

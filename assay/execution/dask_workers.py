@@ -20,6 +20,10 @@ from assay.errors import DeviceError
 from assay.execution.tasks import Outcome, Task, attempt
 
 _WINDOW_PER_WORKER = 4  # tasks in flight; bounds what the scheduler holds, whatever the plate's size
+_MOMENT_S, _MOST_TOGETHER = (
+    0.1,
+    16,
+)  # tasks shorter than that travel together; real work is longer, one at a time
 _DEATHS_ALLOWED = 2  # a task that takes more workers than this with it is given up
 _LOOK_EVERY_S = 5.0  # how often it is looked whether the workers are well
 _HANGING_AFTER_S = 60
@@ -127,38 +131,40 @@ class DaskEngine:
         if not window:
             return
         client = self._started()
-        running: dict[Any, Task] = {}
+        running: dict[Any, tuple[Task, ...]] = {}
         suspects: list[Task] = []
         alone = False
+        together = 1
         finished: queue.SimpleQueue[Any] = queue.SimpleQueue()
 
-        def submit(task: Task) -> None:
-            key = f"{task.unit}-{time.monotonic_ns()}"
-            future = client.submit(self._run_one, task, pure=False, key=key)
-            running[future] = task
+        def submit(some: tuple[Task, ...]) -> None:
+            key = f"{some[0].unit}-{time.monotonic_ns()}"
+            future = client.submit(_attempt_all, self._run_one, some, pure=False, key=key)
+            running[future] = some
             future.add_done_callback(finished.put)
 
         try:
             for task in window:
-                submit(task)
+                submit((task,))
             while running:
                 future = self._next(finished)
-                task = running.pop(future)
+                some = running.pop(future)
                 if _killed(future) and not alone:
-                    suspects.append(task)
+                    suspects += some
                 else:
-                    outcome = _outcome_of(future, task)
-                    if outcome is None:  # its worker died with the answer: it is done again
-                        running[future] = task
+                    outcomes = _outcomes_of(future, some)
+                    if outcomes is None:  # its worker died with the answer: it is done again
+                        running[future] = some
                         future.add_done_callback(finished.put)
                         self._workers.look_after()
                         continue
-                    yield outcome
-                for task in itertools.islice(waiting, 1):
-                    submit(task)
+                    together = _as_many_as_take_a_moment(outcomes)
+                    yield from outcomes
+                if more := tuple(itertools.islice(waiting, together)):
+                    submit(more)
                 if not running and suspects:
                     alone = True
-                    submit(suspects.pop(0))
+                    submit((suspects.pop(0),))
         finally:
             client.cancel(list(running))
 
@@ -277,21 +283,35 @@ def _killed(future: Any) -> bool:
     return future.status == "error" and isinstance(future.exception(), KilledWorker)
 
 
-def _outcome_of(future: Any, task: Task) -> Outcome | None:
-    """How a task ended; None where the answer does not come, because the worker that holds it is dying."""
+def _attempt_all(run_one: Callable[[Task], Outcome], some: tuple[Task, ...]) -> list[Outcome]:
+    """One task, or several short ones that travel together: to hand out one takes some milliseconds."""
+    return [run_one(task) for task in some]
+
+
+def _as_many_as_take_a_moment(outcomes: Sequence[Outcome]) -> int:
+    """How many tasks like these are worth one way to a worker and back."""
+    mean_s = sum(outcome.seconds for outcome in outcomes) / len(outcomes)
+    return max(1, min(_MOST_TOGETHER, int(_MOMENT_S / max(mean_s, 1e-6))))
+
+
+def _outcomes_of(future: Any, some: tuple[Task, ...]) -> list[Outcome] | None:
+    """How tasks ended; None where the answer does not come, because the worker that holds it is dying."""
     if _killed(future):
-        message = (
-            f"{task.unit}: the worker died {_DEATHS_ALLOWED + 1} times on it, most likely for lack of memory. "
-            "Run with fewer workers, or on a machine with more memory."
-        )
-        return Outcome(task=task, value=None, error=message, seconds=0.0)
+        return [Outcome(task=task, value=None, error=_gave_up_on(task), seconds=0.0) for task in some]
     try:
-        outcome: Outcome = _result_of(future)
+        outcomes: list[Outcome] = _result_of(future)
     except TimeoutError:
         if future.status == "error":
             raise
         return None
-    return outcome
+    return outcomes
+
+
+def _gave_up_on(task: Task) -> str:
+    return (
+        f"{task.unit}: the worker died {_DEATHS_ALLOWED + 1} times on it, most likely for lack of memory. "
+        "Run with fewer workers, or on a machine with more memory."
+    )
 
 
 def _result_of(future: Any) -> Any:

@@ -5,6 +5,8 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -102,3 +104,16 @@ def _wait_for_node() -> None:
 def _end(pid_file: Path) -> None:
     if pid_file.is_file():
         os.kill(int(pid_file.read_text()), signal.SIGTERM)
+
+
+def main() -> None:
+    """Run a command while a Slurm is there: `python -m tests.chaos.slurm_node COMMAND ...`."""
+    if reason := missing():
+        raise SystemExit(reason)
+    with tempfile.TemporaryDirectory() as folder, slurm_node(Path(folder)):
+        code = subprocess.run(sys.argv[1:], check=False).returncode
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()

@@ -194,7 +194,41 @@ def test_no_more_tasks_are_made_than_are_in_flight(engines: dict[int, Engine]):
     outcomes = engines[2].run(many())
     for done in range(1, 41):
         next(outcomes)
-        assert made <= done + 4 * 2  # four a worker
+        assert made <= done + 4 * 2 * 16  # four a worker, of at most sixteen short ones
+    outcomes.close()  # type: ignore[attr-defined]
+
+
+def _instant(number: int) -> tuple[int, int]:
+    return number, os.getpid()
+
+
+def test_short_tasks_travel_together_and_each_ends_once(engines: dict[int, Engine]):
+    tasks = [Task(unit=f"short {n}", field=None, call=_instant, arguments=(n,)) for n in range(500)]
+    values = [outcome.value for outcome in engines[2].run(tasks)]
+    assert sorted(number for number, _ in values) == list(range(500))
+    assert len({pid for _, pid in values}) == 2
+
+
+def test_a_short_task_that_kills_its_worker_takes_no_fellow_traveller_with_it(engines: dict[int, Engine]):
+    deadly = Task(unit="deadly", field=FieldId("B02", 0), call=_die, arguments=())
+    outcomes = run(engines[2], *map(task, range(100)), deadly, *map(task, range(100, 140)))
+    assert [name for name, outcome in outcomes.items() if outcome.error] == ["deadly"]
+    assert [outcomes[f"unit {n}"].value for n in range(140)] == [2 * n for n in range(140)]
+
+
+def test_long_tasks_travel_alone(engines: dict[int, Engine]):
+    made = 0
+
+    def slow() -> Iterator[Task]:
+        nonlocal made
+        for number in range(100):
+            made += 1
+            yield Task(unit=f"slow {number}", field=None, call=time.sleep, arguments=(0.06,))
+
+    outcomes = engines[2].run(slow())
+    for done in range(1, 9):
+        next(outcomes)
+        assert made <= done + 4 * 2
     outcomes.close()  # type: ignore[attr-defined]
 
 

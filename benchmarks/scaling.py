@@ -1,0 +1,122 @@
+"""One worker against two on real work: the shipped model on a simulated plate, by workers here or by Slurm jobs.
+
+    python -m benchmarks.scaling [--frames 96] [--size 1024 1024] [--fields 4] [--json F]
+    python -m tests.chaos.slurm_node python -m benchmarks.scaling --slurm     # on a Slurm made for it, as root
+
+Runs take turns (1, 2, 1, 2), each `killassay run` in a process of its own, and the quicker of two counts. Segmentation is
+from the first line that says it begins to the next step's; the whole run has start-up, tracking, credit and report in it.
+On an idle machine only: two workers want two cores.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from benchmarks.mosaic import write_plate
+
+ROUNDS = 2
+CLUSTER = (
+    '[cluster]\nkind = "slurm"\njobs = {jobs}\nmemory = "1900MB"\nwalltime = "01:00:00"\ninterface = "lo"\n'
+)
+
+
+def timed_run(plate: Path, protocol: Path, out: Path, how: list[str]) -> dict[str, float]:
+    """Seconds of a run, whole and of its segmentation."""
+    command = [
+        sys.executable, "-m", "assay", "run", str(plate), "--protocol", str(protocol), "--out", str(out),
+        "--progress", "json", *how,
+    ]  # fmt: skip
+    started = time.perf_counter()
+    begun: dict[str, float] = {}
+    with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            told = json.loads(line) if line.startswith("{") else {"say": line}
+            if "step" in told:
+                begun.setdefault(told["step"], time.perf_counter())
+            elif told.get("level") != "info":
+                print(told["say"].strip(), file=sys.stderr)
+    whole = time.perf_counter() - started
+    if process.returncode:
+        raise SystemExit(f"the run ended with exit code {process.returncode}")
+    return {"whole_s": whole, "segmentation_s": begun["tracking"] - begun["segmentation"]}
+
+
+def ways_of(folder: Path, *, slurm: bool) -> dict[str, list[str]]:
+    """What one and two workers are called, and the words of the command line for them."""
+    if not slurm:
+        return {"1 worker": ["--workers", "1"], "2 workers": ["--workers", "2"]}
+    ways = {}
+    for jobs in (1, 2):
+        path = folder / f"cluster{jobs}.toml"
+        path.write_text(CLUSTER.format(jobs=jobs))
+        ways[f"{jobs} Slurm job{'s' * (jobs > 1)}"] = ["--cluster", str(path)]
+    return ways
+
+
+def benchmark(folder: Path, given: argparse.Namespace) -> dict[str, Any]:
+    """Make the plate and let the ways take turns."""
+    plate = folder / "scaling.zarr"
+    size = (given.size[0], given.size[1])
+    protocol = write_plate(
+        plate, wells=2, fields=max(1, given.fields // 2), frames=given.frames, size_px=size
+    )
+    ways = ways_of(folder, slurm=given.slurm)
+    best: dict[str, dict[str, float]] = {}
+    for _ in range(given.rounds):
+        for name, words in ways.items():
+            out = folder / "results"
+            figures = timed_run(plate, protocol, out, words)
+            shutil.rmtree(out)
+            print(f"{name:<16}{figures['segmentation_s']:>10.1f} s{figures['whole_s']:>10.1f} s", flush=True)
+            before = best.get(name, figures)
+            best[name] = {key: min(before[key], figures[key]) for key in figures}
+    one, two = best.values()
+    return {
+        "frames": 2 * max(1, given.fields // 2) * given.frames,
+        "size_px": size,
+        "best": best,
+        "times": {key.removesuffix("_s"): one[key] / two[key] for key in one},
+        "load": os.getloadavg()[0],
+    }
+
+
+def main() -> None:
+    """Entry point."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--fields", type=int, default=4, help="of two wells together")
+    parser.add_argument("--frames", type=int, default=96, help="frames per film")
+    parser.add_argument("--size", type=int, nargs=2, default=(1024, 1024), metavar=("Y", "X"))
+    parser.add_argument("--rounds", type=int, default=ROUNDS)
+    parser.add_argument("--slurm", action="store_true", help="Slurm jobs instead of workers of this machine")
+    parser.add_argument("--work", type=Path, help="folder on a disk that the jobs see, kept; must be empty")
+    parser.add_argument("--json", type=Path, help="write the figures here too")
+    given = parser.parse_args()
+    folder = given.work or Path(tempfile.mkdtemp(prefix="killassay-scaling-"))
+    folder.mkdir(parents=True, exist_ok=True)
+    print(f"{'':<16}{'segmentation':>12}{'whole run':>12}")
+    try:
+        figures = benchmark(folder, given)
+    finally:
+        if given.work is None:
+            shutil.rmtree(folder, ignore_errors=True)
+    times = figures["times"]
+    print(
+        f"twice the workers: {times['segmentation']:.2f} times as fast in segmentation, {times['whole']:.2f} in the "
+        f"whole run; {figures['frames']} frames of {given.size[0]} x {given.size[1]} px, load at the end {figures['load']:.1f}"
+    )
+    if given.json is not None:
+        given.json.write_text(json.dumps(figures, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

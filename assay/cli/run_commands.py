@@ -32,6 +32,7 @@ from assay.cli.progress import JsonReporter, Reporter, plain
 from assay.errors import AssayError, ProtocolError, ResultsError
 from assay.io.sample import sample_folder
 from assay.protocol import read_protocol
+from assay.redaction import without_secrets
 from assay.report.findings import death_note
 from assay.stack import well_name
 
@@ -253,7 +254,7 @@ def _provenance(started: datetime, identity: Any, runtime: Mapping[str, str]) ->
         "system": platform.system(),
         "model": dict(identity),
         "runtime": dict(runtime),
-        "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "command": without_secrets(shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])),
         "started": started.isoformat(timespec="seconds"),
         "process": os.getpid(),
     }

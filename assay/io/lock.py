@@ -60,6 +60,26 @@ def living_locks(folder: Path) -> list[Path]:
     return [file for file, owner in held if owner is not None and _may_live(owner)]
 
 
+def require_no_links_out(folder: Path) -> None:
+    """Refuse to write where a link, put there by whoever made the folder, would lead the writing elsewhere.
+
+    Raises:
+        ResultsError: There is such a link.
+    """
+    root, waiting = folder.resolve(), [folder]
+    while waiting:
+        with os.scandir(waiting.pop()) as entries:
+            for entry in entries:
+                if entry.is_symlink():
+                    if not Path(entry.path).resolve().is_relative_to(root):
+                        raise ResultsError(
+                            f"{entry.path} is a link that leads out of {folder}, so nothing is written there. Delete the link, or "
+                            "choose another folder for --out."
+                        )
+                elif entry.is_dir(follow_symlinks=False):
+                    waiting.append(Path(entry.path))
+
+
 def release_lock(file: Path, ours: Mapping[str, Any]) -> None:
     """Remove the lock if it is still ours."""
     if _owner(file) == ours:

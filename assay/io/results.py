@@ -23,9 +23,10 @@ from typing import Any
 from assay.errors import ResultsError
 from assay.io.durable import disk_refusals, require_free_space, write_whole
 from assay.io.ledger import Ledger
-from assay.io.lock import living_locks, release_lock, take_lock
+from assay.io.lock import living_locks, release_lock, require_no_links_out, take_lock
 from assay.io.witness import FILES, MARK, UNSEALED_FORMAT, ledger_of, require_as_written
 from assay.protocol import Protocol, read_protocol
+from assay.redaction import redacted
 
 _FORMAT = 2
 _READ = (UNSEALED_FORMAT, _FORMAT)
@@ -170,8 +171,9 @@ class Results:
         return read_protocol(self.protocol_file)
 
     def write_provenance(self, values: Mapping[str, Any]) -> None:
-        """Keep how the results came about."""
-        self.keep_file(self.provenance_file, (json.dumps(values, indent=2, sort_keys=True) + "\n").encode())
+        """Keep how the results came about, without passwords and tokens."""
+        text = json.dumps(redacted(values), indent=2, sort_keys=True) + "\n"
+        self.keep_file(self.provenance_file, text.encode())
 
     def read_provenance(self) -> dict[str, Any]:
         """How the results came about; empty where nothing was written yet.
@@ -208,8 +210,9 @@ class Results:
             wait_s: How long to wait for the others.
 
         Raises:
-            ResultsError: Another run works here.
+            ResultsError: Another run works here, or a link in the folder leads out of it.
         """
+        require_no_links_out(self.path)
         file = self.path / f".{name}.lock"
         ours = self._take(file, beside, time.monotonic() + wait_s)
         try:

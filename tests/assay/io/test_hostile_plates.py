@@ -20,14 +20,21 @@ def read(path):
     return open_plate(path).stack(B02).read([0])
 
 
+def of_a_stranger(plate: Path) -> Path:
+    """Without the list by which a plate of ours vouches for itself."""
+    for sums in plate.rglob("killassay.sums.json"):
+        sums.unlink()
+    return plate
+
+
 @pytest.fixture
 def plate_04(write_plate):
-    return write_plate({B02: noisy((2, 2, 20, 30))}, ngff="0.4")
+    return of_a_stranger(write_plate({B02: noisy((2, 2, 20, 30))}, ngff="0.4"))
 
 
 @pytest.fixture
 def plate_05(write_plate):
-    return write_plate({B02: noisy((2, 2, 20, 30))})
+    return of_a_stranger(write_plate({B02: noisy((2, 2, 20, 30))}))
 
 
 @pytest.mark.parametrize("dtype", ["|O", "|V8", "<U8", "<M8[s]", [["a", "<u2"]], None])

@@ -72,7 +72,7 @@ def test_the_style_sheet_fetches_nothing(cases, name):
 
 def test_a_content_security_policy_forbids_the_rest(cases):
     page = Page(render(cases.six_wells()))
-    policy = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+    policy = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
     assert ("meta", "content", policy) in page.attributes
 
 

@@ -7,6 +7,7 @@ they return. So any worker, and the scheduler too, may die at any moment, and no
 import asyncio
 import functools
 import itertools
+import logging
 import os
 import queue
 import signal
@@ -198,9 +199,24 @@ class DaskEngine:
 
     def _started(self) -> Any:
         if self._client is None:
+            self._opened.enter_context(_only_we_speak())
             self._client = self._workers.start(self._opened)
             self._client.register_plugin(_deaf_to_interrupts())
         return self._client
+
+
+@contextmanager
+def _only_we_speak() -> Iterator[None]:
+    """What goes wrong with a scheduler is said once, by us, in one line; Dask would print where in its code it was."""
+    loggers = [logging.getLogger(name) for name in ("distributed", "tornado", "asyncio")]
+    before = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, before, strict=True):
+            logger.setLevel(level)
 
 
 def _end_soon(cluster: Any) -> None:

@@ -48,6 +48,9 @@ def refusal(error: OSError, what: str, where: Path) -> StorageError:
     number = error.errno if error.errno is not None else 0
     reason = _REASONS.get(number, error.strerror or str(error))
     action = _TO_DO.get(number, "Check the disk and run the same command again.")
+    if number == errno.ENOSPC and _holds_no_more_files(where):
+        reason = "the disk holds as many files as it can (its inodes are used up)"
+        action = "Delete files there, or choose another disk, and run the same command again; what is finished is kept."
     return StorageError(f"{what} could not be written to {where}: {reason}{_free_text(where)}. {action}")
 
 
@@ -237,6 +240,18 @@ def size_text(size: int) -> str:
             return f"{value:.0f} {unit}" if unit == "bytes" else f"{value:.1f} {unit}"
         value /= 1000
     return f"{value:.1f} TB"
+
+
+def _holds_no_more_files(where: Path) -> bool:
+    """Whether room is left but no number for another file."""
+    if not hasattr(os, "statvfs"):
+        return False
+    existing = next((place for place in (where, *where.parents) if place.exists()), where)
+    try:
+        said = os.statvfs(existing)
+    except OSError:
+        return False
+    return said.f_files > 0 and said.f_favail == 0 and said.f_bavail > 0
 
 
 def _free_text(where: Path) -> str:

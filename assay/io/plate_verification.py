@@ -1,11 +1,12 @@
 """Whether a plate that killassay wrote is as it was written: every chunk and all metadata against their sums."""
 
+import json
 import re
 from pathlib import Path
 
 from assay.errors import DamageError
 from assay.io.ledger import difference, file_sha256
-from assay.io.sums import METADATA_FILES, SUMS, Sums, read_sums
+from assay.io.sums import SUMS, Sums, read_sums
 from assay.io.verification import Progress, Verification
 
 _PLACE = re.compile(r"([A-Z]+)/(\d+)/(\d+)/(?:labels/(\w+)/)?(\d+)(?:/c)?/(\d+)")
@@ -26,8 +27,8 @@ def verify_plate(path: Path, progress: Progress | None = None) -> Verification:
     if progress is not None:
         progress.begin("arrays", len(lists))
     problems: dict[str, None] = {}
+    touched: dict[str, None] = {}
     n_files = n_bytes = 0
-    covered = {one.parent.parent for one in lists}
     for one in lists:
         try:
             sums = read_sums(one.parent)
@@ -35,16 +36,22 @@ def verify_plate(path: Path, progress: Progress | None = None) -> Verification:
             problems[f"{place(one.relative_to(path).as_posix())}{error}"] = None
             continue
         problems |= dict.fromkeys(_problems(path, one.parent, sums))
-        n_files += len(sums.outputs) + len(sums.meanings)
+        touched |= dict.fromkeys(sums.touched_groups())
+        n_files += len(sums.outputs) + len(sums.groups)
         n_bytes += sum(output.bytes for output in sums.outputs.values())
         if progress is not None:
             progress.advance()
-    bare = _arrays_without(path, covered)
+    bare = _arrays_without(path)
     problems |= dict.fromkeys(
         f"{place(name + '/')}{name}/{SUMS} is missing, so nothing vouches for its chunks" for name in bare
     )
     return Verification(
-        problems=tuple(problems), unchecked=(), n_files=n_files, n_bytes=n_bytes, n_logs=0, n_decisions=0
+        problems=tuple(problems),
+        unchecked=tuple(f"{name}: it was changed, but not in what killassay reads of it" for name in touched),
+        n_files=n_files,
+        n_bytes=n_bytes,
+        n_logs=0,
+        n_decisions=0,
     )
 
 
@@ -80,12 +87,17 @@ def _whose(file: Path, name: str, known: dict[str, str]) -> str:
     return f": {there} lies in its place" if there and there != name else ""
 
 
-def _arrays_without(root: Path, groups: set[Path]) -> list[str]:
-    """Arrays beside those that have a list, without one."""
+def _arrays_without(root: Path) -> list[str]:
+    """Arrays of images that say they have a list of sums, without one."""
     found = []
-    for group in sorted(groups):
-        for folder in sorted(entry for entry in group.iterdir() if entry.name.isdecimal()):
-            is_array = any((folder / name).is_file() for name in METADATA_FILES) or (folder / "c").is_dir()
-            if is_array and not (folder / SUMS).is_file():
-                found.append(folder.relative_to(root).as_posix())
+    for metadata in sorted(one for name in ("zarr.json", ".zattrs") for one in root.rglob(name)):
+        try:
+            attributes = json.loads(metadata.read_bytes())
+            says = attributes.get("attributes", attributes).get("killassay", {}).get("sums")
+        except (OSError, ValueError, AttributeError):  # damaged metadata are said by the lists
+            continue
+        folders = [entry for entry in metadata.parent.iterdir() if entry.name.isdecimal()] if says else []
+        found += [
+            folder.relative_to(root).as_posix() for folder in sorted(folders) if not (folder / SUMS).is_file()
+        ]
     return found

@@ -28,12 +28,25 @@ def sums_file(folder: Path) -> Path:
 class Sums:
     """What was written below a root, of one array."""
 
-    def __init__(self, root: Path, outputs: Mapping[str, Output], meanings: Mapping[str, str]) -> None:
-        self.root, self.outputs, self.meanings = root, dict(outputs), dict(meanings)
+    def __init__(
+        self, root: Path, outputs: Mapping[str, Output], groups: Mapping[str, tuple[str, str]]
+    ) -> None:
+        self.root, self.outputs, self.groups = root, dict(outputs), dict(groups)
 
     def altered_groups(self) -> list[str]:
         """Groups whose metadata no longer says what it said; what other programs add does not matter."""
-        return [path for path, said in sorted(self.meanings.items()) if _meaning_of(self.root / path) != said]
+        return [
+            path for path, (said, _) in sorted(self.groups.items()) if _meaning_of(self.root / path) != said
+        ]
+
+    def touched_groups(self) -> list[str]:
+        """Groups whose metadata still says what we read of it, but not in the same bytes."""
+        altered = set(self.altered_groups())
+        return [
+            path
+            for path, (_, sha256) in sorted(self.groups.items())
+            if path not in altered and file_sha256(self.root / path) != sha256
+        ]
 
     def get(self, file: Path) -> Output | None:
         """What was recorded of a file; None where it is not in the list."""
@@ -92,7 +105,10 @@ def write_sums(
         file.relative_to(root).as_posix(): [one.sha256, one.bytes] for file, one in sorted(outputs.items())
     }
     depth = len(folder.relative_to(root).parts)
-    said = {file.relative_to(root).as_posix(): meaning(data) for file, data in sorted(groups.items())}
+    said = {
+        file.relative_to(root).as_posix(): [meaning(data), hashlib.sha256(data).hexdigest()]
+        for file, data in sorted(groups.items())
+    }
     values = {"files": files, "groups": said, "root": depth}
     text = json.dumps({**values, "seal": _seal(values)}, sort_keys=True) + "\n"
     write_whole(sums_file(folder), text.encode())
@@ -126,12 +142,12 @@ def _read(folder: Path, *signature: int) -> Sums:
             path: Output(path=path, sha256=sha256, bytes=size)
             for path, (sha256, size) in values["files"].items()
         }
-        meanings = dict(values["groups"])
+        groups = {path: (says, sha256) for path, (says, sha256) in values["groups"].items()}
     except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise _damaged(file, "it is torn") from error
     if seal != _seal(values):
         raise _damaged(file, "it was changed after it was written")
-    return Sums(root, outputs, meanings)
+    return Sums(root, outputs, groups)
 
 
 def _damaged(file: Path, why: str) -> DamageError:

@@ -76,7 +76,7 @@ def link_field(plan: FieldPlan) -> None:
 def write_labels(plan: FieldPlan, first: int, end: int) -> None:
     """Write one run of label images whose values are track ids."""
     results, unit = Results.open(plan.results), unit_of(plan, first)
-    if results.ledger.is_done("labels", unit, plan.labels_key()):
+    if results.ledger.is_done("labels", unit, plan.labels_key(), compare=True):
         return
     results.ledger.forget("labels", unit)
     started = time.perf_counter()

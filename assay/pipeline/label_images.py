@@ -38,7 +38,8 @@ def make_label_images(plan: RunPlan, results: Results) -> None:
         ("frame_labels", frame_labels_path(plan.results), plan.label_images_key(), False),
         ("labels_plate", results.labels, plan.labels_plate_key(), True),
     ):
-        if path.exists() and results.ledger.is_done(step, "plate", key):
+        has_windows = results.ledger.record(f"windows_{step}", "plate") is not None
+        if path.exists() and has_windows and results.ledger.is_done(step, "plate", key):
             continue
         record = results.ledger.record(step, "plate")
         results.ledger.forget(step, "plate")

@@ -374,7 +374,11 @@ def _per_field_steps(
     run.step("pixels", tasks, len(groups))
     per_field("link", link_field, FieldPlan.link_key)
     runs = [(plan, a, b) for plan in alive() for a, b in plan.runs()]
-    todo = [(p, a, b) for p, a, b in runs if not ledger.is_done("labels", unit_of(p, a), p.labels_key())]
+    todo = [  # no later step reads them, so their bytes are compared here
+        (p, a, b)
+        for p, a, b in runs
+        if not ledger.is_done("labels", unit_of(p, a), p.labels_key(), compare=True)
+    ]
     run.step("labels", [_task(p, unit_of(p, a), write_labels, p, a, b) for p, a, b in todo], len(runs))
     per_field("events", find_events, FieldPlan.events_key)
 

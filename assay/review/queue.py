@@ -1,9 +1,10 @@
 """What to look at next, when it is enough, and how good the pipeline is where nobody chose to look.
 
-The value of looking at an event is how much one expects it to change the kills of its well. If k is the probability
-that it is a kill (of a death, times that of an effector having caused it), the pipeline counts k; a reader who settles
-it makes that 1 or 0, so the expected change is 2 k (1 - k). A reader who can only say whether it is a death changes
-2 p (1 - p) (1 - u). How often a film shows who did it is not known beforehand: half of the time is taken.
+The value of looking at an event is how much less one expects the headline to be off afterwards. Errors of independent
+events add up in squares, so that is counted in variance: with p the probability of a death, c the share that effectors
+have in it and k = p c, the kills of the well are off by k (1 - k) for this event. Whether it is a death accounts for
+c^2 p (1 - p) of that, who did it for the rest, p c (1 - c). A reader can always say the first and half of the time the
+second: how often a film shows it is not known beforehand.
 
 Probabilities may be too sure of themselves, so they are moved by what readers found in events of about the same
 probability, the more the more of these were decided.
@@ -87,7 +88,7 @@ def review_order(
     Args:
         events: `state.events`.
         state: What is decided.
-        sort: "value" (expected change of the headline per decision), "probability" (the least probable first), "well",
+        sort: "value" (what makes the headline surer), "probability" (the least probable first), "well",
             "time", "disagreement" (these first), "random" (by `seed`) or "audit" (the random sample everybody shares).
         seed: Of "random".
         wells: The wells table, where the headline is the conditions' kills per 100 targets; left out, the wells' kills.
@@ -108,7 +109,7 @@ def review_order(
 
 
 def decision_values(events: Table, state: ReviewState, *, wells: Table | None = None) -> NDArray[np.float64]:
-    """Expected |change| of the headline by a decision on each event; 0 where it is decided, or its field does not count.
+    """Expected decrease of the headline's variance by a decision on each event; 0 where it is decided, or its field does not count.
 
     Args:
         events: `state.events`.
@@ -117,11 +118,10 @@ def decision_values(events: Table, state: ReviewState, *, wells: Table | None = 
     """
     p = learned_probability(events, state)
     credited = 1 - _uncredited(events)
-    kill = p * credited
-    value = (1 - TELLS_KILLER) * 2 * p * (1 - p) * credited + TELLS_KILLER * 2 * kill * (1 - kill)
+    value = credited**2 * p * (1 - p) + TELLS_KILLER * p * credited * (1 - credited)
     best = np.minimum(np.nan_to_num(events["killer_share"]), credited)
-    value = value + _WHICH_EFFECTOR * p * (credited - best)
-    return np.where(_open(events, state), value * _weights(events, state, wells), 0.0)
+    value = value + _WHICH_EFFECTOR**2 * p * (credited - best)
+    return np.where(_open(events, state), value * _weights(events, state, wells) ** 2, 0.0)
 
 
 def learned_probability(events: Table, state: ReviewState) -> NDArray[np.float64]:

@@ -48,10 +48,10 @@ def test_what_is_least_sure_and_could_be_a_kill_comes_first():
     assert review_order(events, untouched(events)).tolist() == [1, 2, 3, 0]
 
 
-def test_the_value_is_the_expected_change_of_the_kills():
-    """p .8, credited .5, told who in half of the cases: .5 * 2 * .8 * .2 * .5 + .5 * 2 * .4 * .6 = .32."""
+def test_the_value_is_what_a_decision_takes_off_the_variance_of_the_kills():
+    """p .8, credited .5: .25 * .8 * .2 = .04 for whether it is a death, half of .8 * .5 * .5 = .2 for who did it."""
     events = events_with([0.8], [0.5])
-    assert decision_values(events, untouched(events))[0] == pytest.approx(0.32)
+    assert decision_values(events, untouched(events))[0] == pytest.approx(0.14)
 
 
 def test_a_doubtful_death_that_no_effector_could_have_caused_changes_no_kills():
@@ -94,7 +94,8 @@ def test_a_kill_weighs_by_what_it_changes_of_its_condition():
         ("D02", "m", "mock", 100, 0, 9),
     )
     values = decision_values(events, untouched(events), wells=wells)
-    assert values / values[0] == pytest.approx([1, 2, 2, 4])  # by hand: 100 / (targets x wells), mock twice
+    by_hand = np.array([1, 2, 2, 4])  # 100 / (targets x wells), mock twice
+    assert values / values[0] == pytest.approx(by_hand**2)  # of a variance
 
 
 def test_sorts_by_probability_well_and_time():

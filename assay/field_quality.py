@@ -71,7 +71,8 @@ def field_row(
     doubtful = {**masked, **{plane.frame: plane.reason for plane in planes}}
     change, channel = brightness_change_percent(quality, masked=doubtful, channels=facts.steady_channels)
     good = np.array([frame not in doubtful for frame in quality.frame.tolist()], dtype=bool)
-    warnings = _warnings(quality, doubtful, facts, change, channel, channel_labels(quality, channel_names))
+    names = channel_labels(quality, channel_names)
+    warnings = [*_lost(planes, names), *_warnings(quality, doubtful, facts, change, channel, names)]
     usable = bool(len(quality)) and len(masked) < n_frames
     return {
         "well": field.well,
@@ -82,7 +83,7 @@ def field_row(
         "n_masked_frames": len(masked),
         "masked_frames": frame_ranges(masked),
         "n_invalid_planes": len(planes),
-        "invalid_planes": planes_in_words(planes, channel_labels(quality, channel_names)),
+        "invalid_planes": planes_in_words(planes, names),
         "focus": finite_median(quality.focus[good]),
         "drift_um": facts.drift_um,
         "saturated_percent": 100.0 * _largest([finite_median(share) for share in quality.saturated[good].T]),
@@ -116,6 +117,14 @@ def failed_field_row(field: FieldId, *, reason: str, n_frames: int = 0) -> dict[
         "effector_spacing_um": unknown,
         "warning": None,
     }
+
+
+def _lost(planes: Sequence[InvalidPlane], names: Sequence[str]) -> list[str]:
+    """What a person may still mend: planes whose files are gone or damaged."""
+    lost = [plane for plane in planes if plane.fault == "lost"]
+    if not lost:
+        return []
+    return [f"lost on the disk, restore it from a copy: {planes_in_words(lost, names)}"]
 
 
 def _warnings(

@@ -176,9 +176,8 @@ class CheckedArray:
             if self._is_fill(values.flat[0]) and self._is_fill(values).all() and not self._was_written(part):
                 raise LostPixelsError(
                     f"{self._name(part)}: the chunk {self._chunk_name(part)} was never written or was deleted. It "
-                    "would read as black, which looks like every cell gone. Restore it, or set [input] "
-                    'missing_chunks = "mask" to leave such frames out. If the program that wrote the plate leaves '
-                    "out black chunks, write it again with empty chunks kept."
+                    "would read as black, which looks like every cell gone. Restore it from a copy. If the program "
+                    "that wrote the plate leaves out black chunks, write it again with empty chunks kept."
                 )
 
     def _require_decodable(self, selection: tuple[slice, ...]) -> None:

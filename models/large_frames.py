@@ -22,6 +22,7 @@ from models.roles_seen import SAME_SCALE
 
 BLOCK_PX = 1536  # with its margins as large as a window that 2 GB of memory hold
 MARGIN_PX = 256
+LARGE_TILE_PX = 1024  # longest side of a window through the network, for the same reason
 
 MapsOf = Callable[[slice, slice], Tensor]
 

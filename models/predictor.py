@@ -36,7 +36,7 @@ from models.devices import (
 )
 from models.doubts import FoundCells, frame_doubts, swap_doubt, swapped, swaps_of
 from models.frames import brought_back, middle, require_frames, require_numbers, resized
-from models.large_frames import BlockFinder, labels_of, require_blocks_will_do
+from models.large_frames import LARGE_TILE_PX, BlockFinder, labels_of, require_blocks_will_do
 from models.network import (
     FOREGROUND,
     MAPS_PER_ROLE,
@@ -177,20 +177,22 @@ class Predictor:
         Args:
             read: Rows and columns -> (R, y, x) of the frame, as `segment` takes it.
             shape: Of the frame in pixels.
-            present: Which slots hold an image.
-            pixel_um: Pixel size (y, x).
+            present: As for `segment`.
+            pixel_um: As for `segment`.
 
         Raises:
             ImageError: A cell reaches too far, or the frame's pixel size or channels ask for the whole frame at once.
-            DeviceError: The device ran out of memory.
         """
         require_blocks_will_do(present, pixel_um=pixel_um, own_um=self._pixel_um)
         settings = {role: self._settings_of(role, present) for role in roles_seen(present)}
 
+        self._windowed.tile_px = min(self._windowed.tile_px, LARGE_TILE_PX)
+
         def maps_of(rows: slice, columns: slice) -> Tensor:
-            image = read(rows, columns)[None]
-            require_frames(image, present)
-            return self._looked(self._planes(image, present, pixel_um), present)[0]
+            require_frames(image := read(rows, columns)[None], present)
+            planes = self._planes(image, present, pixel_um)
+            del image  # the network needs the room
+            return self._looked(planes, present)[0]
 
         found = BlockFinder(maps_of, shape=shape, settings=settings, pixel_um=pixel_um).find()
         large = {role: of_role.found for role, of_role in found.items()}
@@ -310,12 +312,10 @@ class Predictor:
         return maps
 
     def _frame_maps(self, maps: Tensor, shape: tuple[int, int], pixel_um: tuple[float, float]) -> Tensor:
-        """Bring maps back to the frame's grid: logits smoothly, offsets without mixing two cells'."""
+        """Bring maps back to the frame's grid."""
         own_shape = self._own_shape(shape, pixel_um)
         maps = maps[:, : own_shape[0], : own_shape[1]]
-        if own_shape == shape:
-            return maps
-        return brought_back(maps, shape)
+        return maps if own_shape == shape else brought_back(maps, shape)
 
     def _cells(
         self, maps: Tensor, present: Sequence[bool], shape: tuple[int, int], pixel_um: tuple[float, float]

@@ -204,7 +204,7 @@ def _card(path: Path, content: Mapping[str, Any]) -> ModelCard:
         raise ModelError(f"{path}: {error}") from None
     except (KeyError, TypeError, ValueError) as error:
         raise ModelError(
-            f"{path}: the model card lacks or garbles an entry ({error!r:.160}). Fetch the model again."
+            f"{path}: the model card lacks or garbles an entry ({error!s:.160}). Fetch the model again."
         ) from None
     if len(card.widths) != _LEVELS or not all(1 <= width <= _MOST_CHANNELS for width in card.widths):
         raise ModelError(

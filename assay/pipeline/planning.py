@@ -53,7 +53,8 @@ def plan_run(
     """
     opened = open_plate(plate)
     _require_wells(opened.fields, options.wells)
-    _require_its_map(opened.fields, protocol)
+    if not opened.is_single_image:  # which is well A01 whatever it was before
+        _require_its_map(opened.fields, protocol)
     source = open_given(labels, protocol, opened.fields, opened.identity()) if labels else None
     fields: list[FieldPlan] = []
     refused: dict[FieldId, str] = {}

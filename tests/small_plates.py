@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from assay.io.metadata import Ngff
 from assay.io.ome_zarr import PlateWriter
 from assay.labels import ChannelRole
 from assay.stack import FieldId
@@ -54,6 +55,7 @@ def write_small_plate(
     calibration: Calibration = CALIBRATION,
     channel_names: Sequence[str] = tuple(CHANNELS),
     missing_frames: Mapping[FieldId, Sequence[int]] | None = None,
+    ngff: Ngff = "0.5",
 ) -> Path:
     """A plate with one field per well."""
     fields = {FieldId(well, 0): images for well, images in films.items()}
@@ -66,6 +68,7 @@ def write_small_plate(
         channel_roles=CHANNELS,
         calibration=calibration,
         missing_frames=missing_frames,
+        ngff=ngff,
     ) as writer:
         for field, images in fields.items():
             for first in writer.shard_starts(field):

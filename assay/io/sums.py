@@ -104,12 +104,11 @@ def write_sums(
     files = {
         file.relative_to(root).as_posix(): [one.sha256, one.bytes] for file, one in sorted(outputs.items())
     }
-    depth = len(folder.relative_to(root).parts)
     said = {
         file.relative_to(root).as_posix(): [meaning(data), hashlib.sha256(data).hexdigest()]
         for file, data in sorted(groups.items())
     }
-    values = {"files": files, "groups": said, "root": depth}
+    values = {"files": files, "groups": said, "folder": folder.relative_to(root).as_posix()}
     text = json.dumps({**values, "seal": _seal(values)}, sort_keys=True) + "\n"
     write_whole(sums_file(folder), text.encode())
     return sums_file(folder)
@@ -136,7 +135,7 @@ def _read(folder: Path, *signature: int) -> Sums:
         values: dict[str, Any] = json.loads(file.read_bytes())
         seal = values.pop("seal")
         root = folder
-        for _ in range(values["root"]):
+        for _ in Path(values["folder"]).parts:
             root = root.parent
         outputs = {
             path: Output(path=path, sha256=sha256, bytes=size)
@@ -147,6 +146,8 @@ def _read(folder: Path, *signature: int) -> Sums:
         raise _damaged(file, "it is torn") from error
     if seal != _seal(values):
         raise _damaged(file, "it was changed after it was written")
+    if folder.relative_to(root).as_posix() != values["folder"]:
+        raise _damaged(file, f"it is that of {values['folder']}")
     return Sums(root, outputs, groups)
 
 

@@ -59,6 +59,8 @@ def field_unit_of(plan: FieldPlan) -> str:
 
 def open_stack(plan: FieldPlan) -> Stack:
     """The field's raw images, opened once per process."""
+    if plan.field not in _plate(plan.plate).groups:  # the plate was mended since this process looked at it
+        _plate.cache_clear()
     return _plate(plan.plate).stack(plan.field, calibration=plan.calibration)
 
 

@@ -221,3 +221,11 @@ def test_a_single_frame_has_the_same_labels_with_and_without_a_frame_interval(tm
     assert digest(tmp_path / "with").keys() == digest(tmp_path / "without").keys()
     counts = [len(read_table(tmp_path / name / "tables", "cells")["well"]) for name in ("with", "without")]
     assert counts[0] == counts[1] == 6
+
+
+def test_a_well_that_was_mended_is_run_by_the_process_that_saw_it_broken(tmp_path: Path):
+    plate = write_small_plate(tmp_path / "small.zarr", {"B02": film(2), "B03": film(2)})
+    (plate / "B/03/zarr.json").rename(tmp_path / "away")
+    assert list(run(plate, tmp_path / "one")[0].failed) == [FieldId("B03", 0)]
+    (tmp_path / "away").rename(plate / "B/03/zarr.json")
+    assert not run(plate, tmp_path / "two")[0].failed

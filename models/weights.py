@@ -27,7 +27,6 @@ ZOO = Path(__file__).parent / "zoo"
 FORMAT = 1
 ARCHITECTURE = "residual-unet-s2d"
 MAX_CARD_BYTES, MAX_WEIGHTS_BYTES, MAX_HEADER_BYTES = 1 << 20, 4 << 30, 1 << 20
-MAX_LEVELS, MAX_WIDTH = 8, 4096
 _PICKLES = (".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".bin", ".jit", ".joblib", ".npy", ".npz", ".mar")
 _LEVELS = len(SIZES["standard"])
 _MOST_CHANNELS = 1024  # of one level of a network; a card that asks for more would fill the memory
@@ -215,10 +214,6 @@ def _card(path: Path, content: Mapping[str, Any]) -> ModelCard:
         raise ModelError(
             f"{path}: the model is for channels {card.channel_roles!s:.160}, cells {card.cell_roles!s:.80} and "
             f"{card.pixel_um} um pixels; expected {CHANNEL_ROLES}, {CELL_ROLES} and a positive size."
-        )
-    if not 1 <= len(card.widths) <= MAX_LEVELS or not all(1 <= width <= MAX_WIDTH for width in card.widths):
-        raise ModelError(
-            f"{path}: widths {str(list(card.widths))[:80]} are not those of a network that is read."
         )
     return card
 

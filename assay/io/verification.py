@@ -24,6 +24,7 @@ _IN_PLATE = re.compile(r"zarr/([A-Z]+)/(\d+)/(\d+)/")
 _FIRST = re.compile(r"(?<=\d)_\d{6,}$")
 
 _UNFINISHED = "the run was not finished: run the same `killassay run` again"
+_OF_PLATES = ("frame_labels", "windows_frame_labels", "labels_plate", "windows_labels_plate")
 _OF_FIELDS = {
     "brightness": False,
     "pixels": True,
@@ -154,6 +155,7 @@ def _missing_units(results: Results, records: Collection[Record]) -> list[str]:
     except (ValueError, LookupError, TypeError):  # expected.json is damaged, which its own record says
         return []
     there = {(record.step, record.unit) for record in records}
+    wanted += [(step, "plate") for step in _OF_PLATES]
     missing = [
         f"{place_of(unit)}ledger/{step}/{unit}.json is missing, so nothing vouches for what it was about"
         for step, unit in wanted

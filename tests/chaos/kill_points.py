@@ -15,6 +15,7 @@ from typing import Any
 import assay.pipeline.cells
 import assay.pipeline.pixels
 import assay.pipeline.run
+from assay.io.ledger import Ledger
 from assay.io.results import Results
 from assay.pipeline.run import RunOptions
 from tests.assay.pipeline.test_run import run
@@ -45,15 +46,21 @@ class Killed:
 
 
 def killed_run(
-    plate: Path, out: Path, note: Path, *, change: int, options: RunOptions | None = None
+    plate: Path,
+    out: Path,
+    note: Path,
+    *,
+    change: int,
+    options: RunOptions | None = None,
+    last_deed: Callable[[], None] = lambda: None,
 ) -> Killed:
-    """Run in a fork that dies before this change to the disk (0: never)."""
+    """Run in a fork that dies before this change to the disk (0: never), after its last deed."""
     note.unlink(missing_ok=True)
     child = os.fork()
     if child == 0:
         code = 1
         try:
-            _watch(out, note, change)
+            _watch(out, note, change, last_deed)
             run(plate, out, options=options)
             code = 0
         finally:
@@ -67,7 +74,7 @@ def killed_run(
         if (out / "results.json").is_file()
         else 0
     )
-    changes = [line for line in lines if not line.startswith("unit ")]
+    changes = [line for line in lines if line.split()[0] not in ("unit", "commit", "forget")]
     return Killed(
         at=changes[-1] if change else "",
         changes=len(changes),
@@ -76,7 +83,19 @@ def killed_run(
     )
 
 
-def _watch(out: Path, note: Path, change: int) -> None:
+def committed(note: Path) -> list[tuple[str, str]]:
+    """(step, unit) of every commit that came back, and was not taken back since."""
+    done: dict[tuple[str, str], None] = {}
+    for line in note.read_text().splitlines():
+        words = line.split()
+        if words[0] == "commit":
+            done[words[1], words[2]] = None
+        elif words[0] == "forget":
+            done.pop((words[1], words[2]), None)
+    return list(done)
+
+
+def _watch(out: Path, note: Path, change: int, last_deed: Callable[[], None]) -> None:
     """Note every change to the disk inside `out` and every unit begun, and die before the chosen one."""
     log = os.open(note, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     root, left = f"{out}{os.sep}", [change]
@@ -85,6 +104,7 @@ def _watch(out: Path, note: Path, change: int) -> None:
         os.write(log, f"{what}\n".encode())
         left[0] -= 1
         if left[0] == 0:
+            last_deed()
             os.kill(os.getpid(), signal.SIGKILL)
 
     def hook(event: str, args: tuple[Any, ...]) -> None:
@@ -103,11 +123,27 @@ def _watch(out: Path, note: Path, change: int) -> None:
 
     os.fsync = fsync
     sys.addaudithook(hook)
+    _note_commits(log)
     for name in _UNITS:
         room = assay.pipeline.pixels if name in ("scale_field", "_segment") else assay.pipeline.cells
         setattr(room, name, _noted(getattr(room, name), log))
         if hasattr(assay.pipeline.run, name):
             setattr(assay.pipeline.run, name, getattr(room, name))
+
+
+def _note_commits(log: int) -> None:
+    commit, forget = Ledger.commit, Ledger.forget
+
+    def noted_commit(ledger: Ledger, step: str, unit: str, *args: Any, **named: Any) -> Any:
+        record = commit(ledger, step, unit, *args, **named)
+        os.write(log, f"commit {step} {unit}\n".encode())
+        return record
+
+    def noted_forget(ledger: Ledger, step: str, unit: str) -> None:
+        os.write(log, f"forget {step} {unit}\n".encode())
+        forget(ledger, step, unit)
+
+    Ledger.commit, Ledger.forget = noted_commit, noted_forget  # type: ignore[method-assign]
 
 
 def _noted(call: Callable[..., Any], log: int) -> Callable[..., Any]:

@@ -190,7 +190,8 @@ def _unseen(field: Mapping[str, Any]) -> str:
     if masked:
         text = f"{count(masked, 'frame')} of {field['n_frames']} without a usable image: {field['masked_frames']}"
     if wrong:
-        text += f" ({wrong})" if text else f"not read, cells are followed all the same: {wrong}"
+        images = count(int(field["n_invalid_planes"]), "image")
+        text += f" ({wrong})" if text else f"{images} not read, cells are followed all the same ({wrong})"
     return text
 
 

@@ -72,7 +72,9 @@ def test_the_style_sheet_fetches_nothing(cases, name):
 
 def test_a_content_security_policy_forbids_the_rest(cases):
     page = Page(render(cases.six_wells()))
-    policy = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
+    policy = (
+        "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
+    )
     assert ("meta", "content", policy) in page.attributes
 
 
@@ -157,6 +159,17 @@ def test_what_was_left_out_is_said_once_with_its_reason(cases):
         "the film has no pixel size, so distances in um cannot be measured",
     ] in page.rows
     assert ["B03 field 0", "masked", "4 frames of 60 without a usable image: 3,7-9"] in page.rows
+    case = cases.six_wells()
+    case.tables["fields"]["n_invalid_planes"][[0, 1]] = 3, 4
+    case.tables["fields"]["invalid_planes"][[0, 1]] = "PI: dark 3-5", "GFP: lost on the disk 3,7-9"
+    rows = Page(render(case)).rows
+    assert [
+        "B02 field 0",
+        "masked",
+        "3 images not read, cells are followed all the same (PI: dark 3-5)",
+    ] in rows
+    told = "4 frames of 60 without a usable image: 3,7-9 (GFP: lost on the disk 3,7-9)"
+    assert ["B03 field 0", "masked", told] in rows
     assert ["well B08", "missing", "named in the protocol (targets only), but not analysed"] in page.rows
     # its field is in the quality table, and not a second time among what was left out
     assert len([row for row in page.rows if row[0] == "B05 field 0"]) == 1

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from assay.errors import AssayError, ResultsError
 from assay.io.ledger import Output, Record, difference, file_sha256
 from assay.io.results import Results
-from assay.io.review_checks import lost_decisions, verify_logs
+from assay.io.review_checks import REVIEWED, lost_decisions, verify_logs
 from assay.io.review_logs import log_files, log_folders, read_log, table_digests
 from assay.io.witness import BEGUN, FILES, UNSEALED_FORMAT, place_of, units_of
 
@@ -156,6 +156,8 @@ def _missing_units(results: Results, records: Collection[Record]) -> list[str]:
         return []
     there = {(record.step, record.unit) for record in records}
     wanted += [(step, "plate") for step in _OF_PLATES]
+    if (results.tables / "reviewed").is_dir() and any((results.tables / "reviewed").iterdir()):
+        wanted.append((REVIEWED, "plate"))
     missing = [
         f"{place_of(unit)}ledger/{step}/{unit}.json is missing, so nothing vouches for what it was about"
         for step, unit in wanted

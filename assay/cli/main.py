@@ -11,6 +11,7 @@ import typer
 
 from assay._version import __version__
 from assay.cli.bench import bench
+from assay.cli.compare_command import compare
 from assay.cli.contact_commands import contacts
 from assay.cli.doctor import doctor
 from assay.cli.export_commands import export
@@ -75,6 +76,7 @@ for _command in (
     verify,
     contacts,
     export,
+    compare,
     simulate,
     score,
     train,

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from assay.invalid_planes import InvalidPlane, planes_in_words
+from assay.invalid_planes import InvalidPlane, dark_for_good, planes_in_words
 from assay.quality import (
     FrameQuality,
     brightness_change_percent,
@@ -27,6 +27,7 @@ class FieldFacts:
 
     has_effector_channel: bool
     steady_channels: tuple[int, ...]  # channels whose light should not change: all but the death dye
+    death_channels: tuple[int, ...] = ()
     n_targets: float = float("nan")  # cells per usable frame, mean
     n_effectors: float = float("nan")
     target_area_um2: float = float("nan")  # median over cells
@@ -145,6 +146,11 @@ def _warnings(
         [f"and {len(jumps) - 2} more jumps of light"] if jumps[2:] else []
     )
     good = np.array([frame not in masked for frame in quality.frame.tolist()], dtype=bool)
+    for index in facts.death_channels:
+        if (since := dark_for_good(quality, index, masked=masked)) is not None:
+            found.append(
+                f"{names[index]} is gone at once from frame {since} on: deaths after it cannot be seen"
+            )
     for index, name in enumerate(names):
         saturated = 100 * finite_median(quality.saturated[good, index])
         if saturated > 0.5:

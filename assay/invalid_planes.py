@@ -144,6 +144,22 @@ def mask_frames(
     }
 
 
+def dark_for_good(quality: FrameQuality, channel: int, *, masked: Collection[int] = ()) -> int | None:
+    """The frame from which on a death dye that was there is gone, all at once; None where it stays.
+
+    The dead may be washed away, or the lamp may have failed: deaths after it are not seen either way.
+    """
+    usable = np.array([frame not in masked for frame in quality.frame.tolist()], dtype=bool)
+    rows = np.flatnonzero(usable & np.isfinite(quality.contrast[:, channel]))
+    contrast = quality.contrast[rows, channel]
+    least = 2 * finite_median(quality.noise[rows, channel]) / STRUCTURE_PX
+    for at in range(1, len(rows) - _NEIGHBOURS + 1):
+        before = finite_median(contrast[max(0, at - _NEIGHBOURS) : at])
+        if before > least and (contrast[at:] < DIPS_SHARE * before).all():
+            return int(quality.frame[rows[at]])
+    return None
+
+
 def planes_in_words(planes: Sequence[InvalidPlane], channel_names: Sequence[str]) -> str:
     """Write invalid planes as "PI: dark 3,7-9; frozen 12. GFP: lost on the disk 4"; "" for none."""
     words = []

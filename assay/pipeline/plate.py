@@ -206,6 +206,7 @@ def _field_row(field: FieldPlan, longest_min: float) -> dict[str, Any]:
     facts = FieldFacts(
         has_effector_channel="effector" in field.roles,
         steady_channels=field.steady_channels(),
+        death_channels=field.roles.get("death", ()),
         n_targets=len(targets) / n_seen["target"] if n_seen["target"] else np.nan,
         n_effectors=len(effectors) / n_seen["effector"] if n_seen["effector"] else np.nan,
         target_area_um2=_median_area(targets),

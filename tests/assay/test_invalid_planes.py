@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from assay.invalid_planes import InvalidPlane, find_invalid_planes, planes_in_words
+from assay.invalid_planes import InvalidPlane, dark_for_good, find_invalid_planes, planes_in_words
 from assay.unseen import hidden_roles, what_is_unseen
 from tests.assay.test_quality import film, frame_of
 
@@ -41,9 +41,12 @@ def test_a_death_dye_that_is_gone_and_back_was_not_lit():
 
 def test_a_death_dye_that_stays_away_may_have_lost_its_dead_cells():
     frames = dying()
+    assert dark_for_good(film(frames), 1) is None
     for number in range(9, 14):
         frames[number][1] = closed(number)
     assert found(frames) == []
+    assert dark_for_good(film(frames), 1) == 9  # a person is told: deaths after it cannot be seen
+    assert dark_for_good(film(frames), 1, masked=range(9, 14)) is None
 
 
 def test_the_first_frame_with_dye_and_the_last_without_are_no_fault():

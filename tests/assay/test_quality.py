@@ -320,6 +320,14 @@ def test_a_person_is_told_what_to_look_at(known, warning):
     assert row_of([frame_of(n) for n in range(3)], facts(**known))["warning"] == warning
 
 
+def test_a_death_dye_that_is_gone_at_once_is_told():
+    frames = [frame_of(n) for n in range(8)]
+    for number in (4, 5, 6, 7):
+        frames[number][0] = dark_frame(number)[0]
+    told = "GFP is gone at once from frame 4 on: deaths after it cannot be seen"
+    assert told in row_of(frames, facts(death_channels=(0,)), masked={})["warning"]
+
+
 def test_bleaching_is_told():
     mask = cells_image()
     quality = film([frame_of(n, gain=1.0 - 0.06 * n) for n in range(11)], labels=labels_of(mask))

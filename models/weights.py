@@ -201,7 +201,7 @@ def _card(path: Path, content: Mapping[str, Any]) -> ModelCard:
         )
     except ModelError as error:
         raise ModelError(f"{path}: {error}") from None
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise ModelError(
             f"{path}: the model card lacks or garbles an entry ({error!s:.160}). Fetch the model again."
         ) from None

@@ -28,7 +28,7 @@ from assay.io.durable import write_whole
 from assay.io.parquet_sizes import read_bounded
 from assay.io.witness import require_as_written
 
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\n")
 
 
 def write_table(
@@ -264,4 +264,6 @@ def _csv_cell(value: Any) -> str:
 
 
 def _safe_text(text: str) -> str:
+    """No formula; and one kind of line end, the one that `csv` puts in quotes: another would begin a new row."""
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
     return f"'{text}" if text.startswith(_FORMULA_STARTS) else text

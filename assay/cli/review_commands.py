@@ -26,12 +26,11 @@ def verify(
     """Compare every file that killassay wrote with its recorded hash: of RESULTS, or of an imported plate."""
     from assay.io.durable import size_text
     from assay.io.plate_verification import verify_plate
-    from assay.io.results import Results
-    from assay.io.verification import tables_since_review, verify_results
+    from assay.io.verification import results_to_verify, tables_since_review, verify_results
 
     reporter: Reporter = context.obj
     is_plate = any((results / name).is_file() for name in ("zarr.json", ".zattrs"))
-    opened = None if is_plate else Results.open(results)
+    opened = None if is_plate else results_to_verify(results)
     with reporter.live():
         found = verify_plate(results, reporter) if opened is None else verify_results(opened, reporter)
     _say(

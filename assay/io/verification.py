@@ -60,6 +60,20 @@ class Verification:
     n_decisions: int
 
 
+def results_to_verify(path: Path) -> Results:
+    """Open RESULTS, also where their own mark is damaged: then the rest can still be compared.
+
+    Raises:
+        ResultsError: It is no RESULTS folder.
+    """
+    try:
+        return Results.open(path)
+    except ResultsError:
+        if not (path / "ledger" / FILES).is_dir():
+            raise
+        return Results(path=path, plate_name="", plate_identity="", plate_path="")
+
+
 def verify_results(results: Results, progress: Progress | None = None) -> Verification:
     """Compare every file that has a recorded hash, and every line of the review logs; nothing is changed."""
     records, problems = _records(results)

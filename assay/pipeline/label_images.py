@@ -51,12 +51,17 @@ def make_label_images(plan: RunPlan, results: Results) -> None:
         results.ledger.commit(step, "plate", key, made.metadata_files())
 
 
-def choose_windows(results: Results) -> None:
+def choose_windows(plan: RunPlan, results: Results) -> None:
     """Set the display windows of labels.zarr from the previews that are there by now.
 
+    Its other metadata, of which no step reads all, is compared here and made anew where it is damaged.
+
     Raises:
-        DamageError: The metadata or a preview is not as it was written.
+        DamageError: The metadata with the windows is not as it was written.
     """
+    if not results.ledger.is_done("labels_plate", "plate", plan.labels_plate_key(), compare=True):
+        results.ledger.forget("labels_plate", "plate")
+        make_label_images(plan, results)
     labels = LabelPlate.open(results.labels)
     for file in labels.window_files():
         require_as_written(file, unit="plate")

@@ -211,7 +211,7 @@ def _finish(
     """What is done once a plate, when every field was done or failed."""
     progress.begin("wells and report", 2)
     _write_tables(plan, results, failed)
-    choose_windows(results)
+    choose_windows(plan, results)
     progress.advance()
     results.write_provenance({**provenance, **_record(plan, results, failed)})
     report = write_page(plan, results, failed)

@@ -21,7 +21,7 @@ from assay.io.plate_verification import verify_plate
 from assay.io.results import Results
 from assay.io.review_logs import open_log
 from assay.io.tables import read_table
-from assay.io.verification import Verification, verify_results
+from assay.io.verification import Verification, results_to_verify, verify_results
 from assay.pipeline.reviewed_results import read_review
 from assay.pipeline.run import report_again
 from assay.protocol import Protocol, parse_protocol
@@ -169,7 +169,7 @@ def in_results(made: Made, folder: Path, seed: int) -> dict[str, str]:
     folder.mkdir()
     shutil.copytree(made.results, out)
     kind, way, names = damage(out, RESULTS_KINDS, seed)
-    named = _named(lambda: verify_results(Results.open(out)), names)
+    named = _named(lambda: verify_results(results_to_verify(out)), names)
     reader = ("run", "run otherwise", "report", "review", "score")[seed // len(RESULTS_KINDS) % 5]
     end = _read(made, out, reader)
     if end == "as undamaged" and reader == "run" and kind != "review logs":

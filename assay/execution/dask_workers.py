@@ -208,7 +208,11 @@ class DaskEngine:
 @contextmanager
 def _only_we_speak() -> Iterator[None]:
     """What goes wrong with a scheduler is said once, by us, in one line; Dask would print where in its code it was."""
-    loggers = [logging.getLogger(name) for name in ("distributed", "tornado", "asyncio")]
+    import distributed  # sets levels of its own, logger by logger
+
+    theirs = (distributed.__name__, "tornado", "asyncio")
+    names = [name for name in logging.root.manager.loggerDict if name.split(".")[0] in theirs]
+    loggers = [logging.getLogger(name) for name in names]
     before = [logger.level for logger in loggers]
     for logger in loggers:
         logger.setLevel(logging.CRITICAL)

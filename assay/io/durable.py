@@ -43,6 +43,9 @@ _TO_DO = {
 _FEW = 2  # files up to which each is waited for by itself; one syncfs waits for all of them at once
 
 
+_FEW_INODES = 16  # what was begun and refused gives some back before anybody looks
+
+
 def refusal(error: OSError, what: str, where: Path) -> StorageError:
     """Say in one line what the disk refused, and what to do."""
     number = error.errno if error.errno is not None else 0
@@ -251,7 +254,7 @@ def _holds_no_more_files(where: Path) -> bool:
         said = os.statvfs(existing)
     except OSError:
         return False
-    return said.f_files > 0 and said.f_favail == 0 and said.f_bavail > 0
+    return said.f_files > 0 and said.f_favail < _FEW_INODES and said.f_bavail > 0
 
 
 def _free_text(where: Path) -> str:

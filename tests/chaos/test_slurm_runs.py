@@ -26,7 +26,7 @@ def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 def submit(folder: Path, rig: str, words: list[str], *directives: str, seconds: str = "1") -> str:
     """Hand the main job to Slurm; gives the job's number."""
-    line = shlex.join([sys.executable, "-m", "tests.chaos.rigged", rig, *words]).replace("'PART'", '"$PART"')
+    line = shlex.join([sys.executable, "-m", "tests.chaos.rigged", rig, *words]).replace(" PART", ' "$PART"')
     script = folder / "job.sh"
     script.write_text(
         "\n".join(
@@ -74,8 +74,8 @@ def test_a_job_that_is_requeued_goes_on_by_itself(experiment: Experiment, tmp_pa
 
 def test_a_job_that_runs_out_of_time_is_resumed_by_the_next(experiment: Experiment, tmp_path: Path):
     out = tmp_path / "results"
-    job = submit(tmp_path, "slow", experiment.words(out), "--time=0:01", seconds="15")
-    wait_until(lambda: ended(job), seconds=300)
+    job = submit(tmp_path, "slow", experiment.words(out), "--time=00:02:00", seconds="20")
+    wait_until(lambda: ended(job), seconds=300)  # twelve units would take four minutes
     assert state_of(job).startswith("TIMEOUT")
     kept = units_done(out)
     assert 0 < kept < 12

@@ -77,7 +77,7 @@ def started(
                 stream.close()
 
 
-def wait_until(happened: Callable[[], object], *, seconds: float = 120.0) -> float:
+def wait_until(happened: Callable[[], object], *, seconds: float = 600.0) -> float:
     """Seconds until it happened.
 
     Raises:

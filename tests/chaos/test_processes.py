@@ -33,7 +33,7 @@ def test_workers_killed_again_and_again_change_nothing(experiment: Experiment, t
     with started("slow", experiment.words(out, "--workers", "2"), RIG_SECONDS="2") as process:
         for _ in range(KILLS):
             before = units_done(out)
-            wait_until(lambda: workers_of(process.pid), seconds=120)
+            wait_until(lambda: workers_of(process.pid))
             os.kill(chance.choice(workers_of(process.pid)), signal.SIGKILL)
             wait_until(lambda seen=before: process.poll() is not None or units_done(out) > seen)
         said, wrong = process.communicate(timeout=300)
@@ -61,7 +61,7 @@ def test_a_worker_that_hangs_is_replaced_within_90_s(experiment: Experiment, tmp
     out = tmp_path / "results"
     with started("hanging", experiment.words(out, "--workers", "2"), RIG_MARK=str(mark)) as process:
         wait_until(mark.exists)
-        hung = wait_until(lambda: process.poll() is not None or units_done(out) == 12, seconds=240)
+        hung = wait_until(lambda: process.poll() is not None or units_done(out) == 12)
         said, wrong = process.communicate(timeout=120)
     assert process.returncode == 0, (said, wrong)
     assert digest(out) == experiment.undisturbed

@@ -41,14 +41,14 @@ def label_request(
     Raises:
         ProtocolError: An option speaks of labels, but none are given.
     """
-    from assay.io.given_labels import LabelRequest
-
     if labels is None:
         if effectors or targets or pattern or tracked is not None:
             raise ProtocolError(
                 "options --labels-... were given without --labels LABELS. Say where the labels lie."
             )
         return None
+    from assay.io.given_labels import LabelRequest
+
     names = {role: name for role, name in (("effector", effectors), ("target", targets)) if name}
     return LabelRequest(path=labels, names=names, pattern=pattern or None, tracked=tracked)  # type: ignore[arg-type]
 

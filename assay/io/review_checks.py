@@ -38,7 +38,7 @@ def log_ends(results: Results) -> dict[str, list[Any]]:
     for path in (path for folder in log_folders(results) for path in log_files(folder)):
         data, _ = log_bytes(path)
         hashes = read_chain(data).hashes if data else ()
-        if hashes:
+        if len(hashes) > ends.get(path.name, [0])[0]:  # of two copies of a log the longer counts
             ends[path.name] = [len(hashes), hashes[-1]]
     return ends
 
@@ -47,10 +47,11 @@ def lost_decisions(results: Results) -> list[str]:
     """Logs that hold less now than when the reviewed tables were made, one line each."""
     record = results.ledger.record(REVIEWED, "plate")
     counted = {} if record is None else record.facts.get("logs", {})
-    hashes = {}
+    hashes: dict[str, tuple[str, ...]] = {}
     for path in (path for folder in log_folders(results) for path in log_files(folder)):
         data, _ = log_bytes(path)
-        hashes[path.name] = read_chain(data).hashes if data else ()
+        chain = read_chain(data).hashes if data else ()
+        hashes[path.name] = max(chain, hashes.get(path.name, ()), key=len)
     found = []
     for name, (n_lines, last) in sorted(counted.items()):
         if name not in hashes:

@@ -17,7 +17,7 @@ from assay.io.durable import write_whole
 from assay.io.ledger import file_sha256
 from assay.io.results import Results
 from assay.io.review_checks import REVIEWED, log_ends, require_no_decision_lost
-from assay.io.review_logs import bound_decisions, log_files, log_folders, read_logs
+from assay.io.review_logs import bound_decisions, log_files, log_folders, log_paths, read_logs
 from assay.io.tables import read_table, write_table
 from assay.io.witness import require_as_written
 from assay.pipeline.reviewed import ReviewedPlate
@@ -137,15 +137,28 @@ def read_summary(results: Path) -> dict[str, Any] | None:
     """What the reviewed tables were made of; None where there are none.
 
     Raises:
-        TableError: They were made of other tables or decisions than those that are there now.
+        TableError: They were made of other tables or decisions than those that are there now, or are damaged.
     """
     file = _folder(results) / _SUMMARY
     if not file.is_file():
         return None
     require_as_written(file)
-    summary: dict[str, Any] = json.loads(file.read_bytes())
     opened = Results.open(results)
-    if summary["tables"] != _tables(opened) or summary["logs"] != _logs(opened):
+    try:
+        summary: dict[str, Any] = json.loads(file.read_bytes())
+        made_of = (
+            summary["tables"],
+            summary["logs"],
+            summary["reviewed"],
+            summary["events"],
+            summary["readers"],
+        )
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise TableError(
+            f"{file} is damaged, so it does not say what the reviewed tables were made of. `killassay report {results}` "
+            "makes them anew."
+        ) from error
+    if made_of[:2] != (_tables(opened), _logs(opened)):
         raise TableError(
             f"{file.parent} was made before the last decisions or runs. `killassay report {results}` makes it anew."
         )
@@ -182,5 +195,4 @@ def _tables(results: Results) -> dict[str, str]:
 
 def _logs(results: Results) -> dict[str, str]:
     """Name -> sha256 of every log."""
-    files = [file for folder in log_folders(results) for file in log_files(folder)]
-    return {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in sorted(files)}
+    return {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in log_paths(results)}

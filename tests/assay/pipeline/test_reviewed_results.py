@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from assay.cli.main import app
 from assay.columns import REVIEWED_TABLES
-from assay.errors import ResultsError, TableError
+from assay.errors import AssayError, ResultsError, TableError
 from assay.io.label_patches import label_patch, write_patch
 from assay.io.ome_zarr import LabelPlate
 from assay.io.results import Results
@@ -194,6 +194,22 @@ def test_tables_that_do_not_count_the_last_decisions_are_refused(results: Path, 
     sitting.decide("reject", event, reason="debris")
     with pytest.raises(TableError, match="was made before the last decisions or runs"):
         current_tables(results, ("wells",))
+
+
+@pytest.mark.parametrize("harm", [b"", b"{", b"[]", b'{"tables": {}}'])
+def test_a_damaged_summary_of_the_review_is_one_clear_line_and_the_report_makes_it_anew(
+    results: Path, sitting: Sitting, harm: bytes
+):
+    sitting.decide("accept", the_event(sitting)[0])
+    write_reviewed(results)
+    summary = results / "tables" / "reviewed" / "review.json"
+    whole = summary.read_bytes()
+    summary.write_bytes(harm)
+    with pytest.raises(AssayError, match=r"review\.json .*`killassay report"):
+        current_tables(results, ("wells",))
+    write_reviewed(results)
+    assert summary.read_bytes() == whole
+    assert current_tables(results, ("wells",))[1].startswith("reviewed: 1 of")
 
 
 def test_reviewed_tables_of_other_conditions_are_refused(results: Path, sitting: Sitting):

@@ -37,8 +37,9 @@ def what_is_unseen(
 ) -> Unseen:
     """Say in which frames each role, and the death dye, cannot be seen.
 
-    A role is unseen where a dye of its own is invalid, or a channel that shows both roles: if that was left out of
-    what the model saw, only roles without a dye of their own. A flash hides everybody. The death dye is unseen where
+    Where the model saw a bad image of any channel that shows cells, it may have taken one cell for another: both roles
+    are unseen. Where the bad channel was left out of what it saw, only those are unseen who are shown by no other: the
+    role whose dye it is, or without a dye of their own all. A flash hides everybody. The death dye is unseen where
     it is invalid, and where a role is unseen: whose dye it is can then not be told. Before the first and after the
     last frame in which all can be seen nothing can be said of deaths and kills: there everything is unseen.
     """
@@ -79,5 +80,6 @@ def _hides(plane: InvalidPlane, role: CellRole, roles: Mapping[ChannelRole, Sequ
     own = roles.get(_OWN[role], ())
     if plane.channel in own or plane.fault in _FLOODS or plane.fault == "not_recorded":
         return True
-    shared = any(plane.channel in roles.get(name, ()) for name in _SHARED)
-    return shared and not (own and plane.fault in _LEFT_OUT)
+    if plane.fault in _LEFT_OUT:
+        return not own and any(plane.channel in roles.get(name, ()) for name in _SHARED)
+    return any(plane.channel in roles.get(name, ()) for name in (*_OWN.values(), *_SHARED))

@@ -128,7 +128,13 @@ def test_a_frame_without_death_dye_shows_both_roles():
 
 def test_a_role_whose_dye_is_gone_is_unseen_the_other_is_not_and_whose_the_death_dye_is_cannot_be_told():
     assert unseen(plane(4, 0)) == ([4], [], [4])
-    assert unseen(plane(4, 1, "frozen")) == ([], [4], [4])
+    assert unseen(plane(4, 1, "lost")) == ([], [4], [4])
+
+
+@pytest.mark.parametrize("fault", ["dark", "frozen", "partly_blank", "out_of_focus"])
+def test_where_the_model_saw_a_bad_image_of_one_dye_it_may_have_taken_one_cell_for_another(fault):
+    assert unseen(plane(4, 0, fault)) == ([4], [4], [4])
+    assert unseen(plane(4, 2, fault)) == ([], [], [4])  # it shows no cells
 
 
 def test_in_a_flood_of_light_nobody_is_seen():

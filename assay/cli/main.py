@@ -4,6 +4,7 @@ import errno
 import signal
 import sys
 import traceback
+from pathlib import Path
 from types import FrameType
 from typing import Annotated, NoReturn
 
@@ -112,6 +113,10 @@ def _exit_code() -> int:
             return _leave(
                 f"{error.filename or 'the disk'}: {error.strerror}. What is done is kept.", EXIT_MENDABLE
             )
+        if _folder_is_gone():
+            return _leave(
+                "the folder this was started in was deleted. Go to another one (cd).", EXIT_MENDABLE
+            )
         return _bug()
     except MemoryError:
         return _leave("not enough memory. Run with fewer workers; what is done is kept.", EXIT_MENDABLE)
@@ -120,6 +125,13 @@ def _exit_code() -> int:
     if code == EXIT_INTERRUPTED:  # how typer hands on Ctrl-C
         return _leave(_INTERRUPTED, EXIT_INTERRUPTED)
     return code if isinstance(code, int) else EXIT_OK
+
+
+def _folder_is_gone() -> bool:
+    try:
+        return not Path.cwd().is_dir()
+    except FileNotFoundError:
+        return True
 
 
 def _usage_message(error: Exception) -> str:

@@ -35,7 +35,7 @@ def test_fault(fault: Fault, bench: Bench, killassay: Command):
         _require_others(fault, bench)
     if fault.holds is not None:
         fault.holds(bench)
-    if fault.mends and fault.words[0] == "run":
+    if fault.mends and fault.words[0] == "run" and bench.out.exists():  # else there is nothing to go on from
         bench.repair()
         if fault.anew:
             bench.out = bench.root / "out_2"

@@ -5,14 +5,16 @@ Real processes, as all of it is decided when they start.
 
 import os
 import resource
+import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.faults.bench import Bench, digest
+from tests.faults.bench import Bench, Templates, digest
 
 ROOT = Path(__file__).parents[2]
 _COMMAND = """
@@ -21,7 +23,34 @@ from tests.threshold_segmenter import make
 run_commands.loader_of = lambda settings, device: make
 main()
 """
-_NOBODY = 65534
+_AS_NOBODY = """
+import contextlib, io, os, sys
+from assay.cli import main, run_commands
+from assay.cli.main import _exit_code
+from tests.threshold_segmenter import make
+run_commands.loader_of = lambda settings, device: make
+words = sys.argv
+sys.argv = [*words[:-1], words[-1] + "-warm"]  # loads all there is, as nobody may not read this Python
+with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+    _exit_code()
+sys.argv = words
+os.setgroups([])
+os.setgid(65534)
+os.setuid(65534)
+main()
+"""
+
+
+@pytest.fixture
+def open_bench(templates: Templates) -> Iterator[Bench]:
+    """A bench that nobody may enter; pytest's own folders are root's alone."""
+    root = Path(tempfile.mkdtemp())
+    root.chmod(0o755)
+    with pytest.MonkeyPatch.context() as patch:
+        yield Bench(root, templates, patch)
+    shutil.rmtree(root)
+
+
 needs_root = pytest.mark.skipif(
     not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can become nobody"
 )
@@ -33,11 +62,12 @@ def killassay(
     env: dict[str, str] | None = None,
     cwd: Path | None = None,
     before: Callable[[], None] | None = None,
+    code: str = _COMMAND,
 ) -> tuple[int, str, str]:
     """The command in a process of its own."""
     given = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", **(env or {})}
     done = subprocess.run(
-        [sys.executable, "-c", _COMMAND, *map(str, words)],
+        [sys.executable, "-c", code, *map(str, words)],
         cwd=cwd or bench.root,
         env={name: value for name, value in given.items() if value != "-"},
         capture_output=True,
@@ -57,12 +87,6 @@ def run_words(bench: Bench) -> tuple[object, ...]:
 def one_line(err: str) -> str:
     (line,) = [line for line in err.splitlines() if line.startswith("killassay: ")]
     return line
-
-
-def as_nobody() -> None:
-    os.setgroups([])
-    os.setgid(_NOBODY)
-    os.setuid(_NOBODY)
 
 
 @pytest.mark.parametrize(
@@ -124,13 +148,12 @@ def test_a_folder_that_was_deleted_under_the_shell_is_one_line_or_no_matter(benc
 
 
 @needs_root
-def test_an_output_that_may_not_be_written_is_said_before_any_work(bench: Bench):
-    opened(bench.root)
-    words = run_words(bench)
-    locked = bench.root / "locked"
+def test_an_output_that_may_not_be_written_is_said_before_any_work(open_bench: Bench):
+    words = run_words(open_bench)
+    locked = open_bench.root / "locked"
     locked.mkdir(mode=0o755)
     code, _, err = killassay(
-        bench, *words[:-1], locked / "results", before=as_nobody, env={"HOME": "/nonexistent"}
+        open_bench, *words[:-1], locked / "results", code=_AS_NOBODY, env={"HOME": "/nonexistent"}
     )
     assert code == 2
     assert "locked" in one_line(err)
@@ -139,29 +162,27 @@ def test_an_output_that_may_not_be_written_is_said_before_any_work(bench: Bench)
 
 
 @needs_root
-def test_a_plate_that_may_only_be_read_is_enough(bench: Bench):
-    opened(bench.root)
-    words = run_words(bench)
-    for path in [bench.plate, *bench.plate.rglob("*")]:
+def test_a_plate_that_may_only_be_read_is_enough(open_bench: Bench):
+    words = run_words(open_bench)
+    for path in [open_bench.plate, *open_bench.plate.rglob("*")]:
         path.chmod(0o555 if path.is_dir() else 0o444)
-    room = bench.root / "room"
+    room = open_bench.root / "room"
     room.mkdir()
     room.chmod(0o777)
     code, _, err = killassay(
-        bench, *words[:-1], room / "results", before=as_nobody, env={"HOME": "/nonexistent"}
+        open_bench, *words[:-1], room / "results", code=_AS_NOBODY, env={"HOME": "/nonexistent"}
     )
     assert code == 0, err
-    assert digest(room / "results") == bench.templates.clean()
+    assert digest(room / "results") == open_bench.templates.clean()
 
 
 @needs_root
-def test_pixels_that_may_not_be_read_fail_their_own_field(bench: Bench):
-    opened(bench.root)
-    words = run_words(bench)
-    for path in bench.pixels():
+def test_pixels_that_may_not_be_read_fail_their_own_field(open_bench: Bench):
+    words = run_words(open_bench)
+    for path in open_bench.pixels():
         path.chmod(0)
-    bench.root.chmod(0o777)
-    code, out, err = killassay(bench, *words, before=as_nobody, env={"HOME": "/nonexistent"})
+    open_bench.root.chmod(0o777)
+    code, out, err = killassay(open_bench, *words, code=_AS_NOBODY, env={"HOME": "/nonexistent"})
     assert code == 3, err
     (line,) = [line for line in out.splitlines() if line.startswith("FAILED ")]
     assert "well B03, field 0" in line
@@ -186,11 +207,3 @@ def test_a_disk_that_is_full_is_one_line_and_the_run_goes_on_when_there_is_room(
         assert digest(disk / "results") == bench.templates.clean()
     finally:
         subprocess.run(["umount", str(disk)], check=True)
-
-
-def opened(folder: Path) -> None:
-    """Let everybody pass through to a folder of pytest's, which only its owner may enter."""
-    for path in [folder, *folder.parents]:
-        if path == Path("/tmp"):
-            break
-        path.chmod(path.stat().st_mode | 0o755)

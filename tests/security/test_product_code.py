@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-SOURCES = sorted(path for room in ("assay", "models", "napari_plugin") for path in (ROOT / room).rglob("*.py"))
+SOURCES = sorted(
+    path for room in ("assay", "models", "napari_plugin") for path in (ROOT / room).rglob("*.py")
+)
 FORBIDDEN = {
     "weights_only": r"weights_only\s*=\s*False",
     "torch.load": r"\btorch\.load\(",

@@ -126,7 +126,8 @@ def alike_blocks(
     y_um: NDArray[np.float64], x_um: NDArray[np.float64], means: NDArray[np.float64], side: int
 ) -> tuple[int, int]:
     """How many of the blocks that do not lie at the frame's edge have the same cells, and how many there are."""
-    at = [np.rint(um / 0.65 * 16).astype(np.int64) for um in (y_um, x_um)]
+    # a little more, so that no centre lies where its place would be rounded one way here and another there
+    at = [np.floor(um / CALIBRATION.mean_pixel_um * 16 + 0.0123).astype(np.int64) for um in (y_um, x_um)]
     block = [place // (16 * BLOCK_PX) for place in at]
     n = side // BLOCK_PX
     seen: Counter[bytes] = Counter()

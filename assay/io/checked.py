@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from assay.errors import DamageError, ImageError, LostPixelsError
+from assay.errors import AssayError, DamageError, ImageError, LostPixelsError
 from assay.io.chunk_sizes import require_decoded_size, shard_index
 from assay.io.guard import require_film_sizes, require_no_way_out, require_safe_array
 from assay.io.sums import METADATA_FILES, SUMS, read_sums, sums_file
@@ -129,8 +129,13 @@ class CheckedArray:
         """One contiguous run, checked, in the order t, c, y, x."""
         parts = {"t": frames, "c": channels, "z": slice(0, 1), "y": window[0], "x": window[1]}
         selection = tuple(parts[axis] for axis in self.axes)
-        self._require_as_written(selection)
-        self._require_decodable(selection)
+        try:
+            self._require_as_written(selection)
+            self._require_decodable(selection)
+        except OSError as error:  # the disk refuses, which fails this field and no other
+            if isinstance(error, AssayError):
+                raise
+            raise self._damage(selection, error) from error
         try:
             block = np.asarray(self.array[selection])
         except _DECODING_ERRORS as error:

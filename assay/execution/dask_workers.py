@@ -28,6 +28,7 @@ _MOMENT_S, _MOST_TOGETHER = (
 _DEATHS_ALLOWED = 2  # a task that takes more workers than this with it is given up
 _LOOK_EVERY_S = 5.0  # how often it is looked whether the workers are well
 _HANGING_AFTER_S = 60
+_STARTS = 3
 _TO_LEAVE_S = 1.0  # what a worker gets to end by itself
 
 # The heap is kept between frames instead of being handed back and faulted in again.
@@ -76,17 +77,10 @@ class LocalWorkers:
     def start(self, opened: ExitStack) -> Any:
         """Start the processes, reachable from this machine only."""
         import dask
-        from distributed import Client, LocalCluster
+        from distributed import Client
 
         with dask.config.set(DASK_SETTINGS), _killed_workers_unmentioned():
-            cluster = LocalCluster(
-                n_workers=self.count,
-                threads_per_worker=1,
-                processes=True,
-                host="127.0.0.1",
-                dashboard_address="127.0.0.1:0",  # any free port, so that two runs on a machine do not meet
-                silence_logs=50,
-            )
+            cluster = self._local_cluster()
             opened.callback(give_up_on, cluster.close, 30)
             opened.callback(_end_soon, cluster)
             look_for_hanging(cluster)
@@ -94,6 +88,28 @@ class LocalWorkers:
             opened.callback(give_up_on, client.close, 10)
         self._cluster = cluster
         return client
+
+    def _local_cluster(self) -> Any:
+        """Processes and scheduler; a process that is killed while it starts fails the whole start, so it is tried again."""
+        from distributed import LocalCluster
+
+        for left in reversed(range(_STARTS)):
+            try:
+                return LocalCluster(
+                    n_workers=self.count,
+                    threads_per_worker=1,
+                    processes=True,
+                    host="127.0.0.1",
+                    dashboard_address="127.0.0.1:0",  # any free port, so that two runs on a machine do not meet
+                    silence_logs=50,
+                )
+            except RuntimeError as error:
+                if not left:
+                    raise DeviceError(
+                        f"{self.count} worker processes could not be started, {_STARTS} times: {error} Run with fewer "
+                        "workers, or look whether memory or the number of processes is limited (`killassay doctor`)."
+                    ) from error
+        raise AssertionError("no start was tried")
 
     def look_after(self) -> None:
         """Start anew those whose keeper died with them: a worker that is killed while it starts is not started again."""

@@ -242,3 +242,21 @@ def test_the_scheduler_looks_every_five_seconds_who_hangs():
         assert scheduler.periodic_callbacks["worker-ttl"].callback_time == 5000
     finally:
         engine.close()
+
+
+def test_workers_that_die_while_they_start_are_started_again_and_then_given_up(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    tried: list[int] = []
+
+    def dying(**settings: object) -> None:
+        tried.append(1)
+        raise RuntimeError("Nanny failed to start.")
+
+    monkeypatch.setattr("distributed.LocalCluster", dying)
+    with (
+        open_engine(2) as engine,
+        pytest.raises(DeviceError, match=r"2 worker processes could not be started, 3 times: Nanny failed"),
+    ):
+        run(engine, task(0))
+    assert len(tried) == 3

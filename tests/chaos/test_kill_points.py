@@ -29,7 +29,8 @@ def kill_and_go_on(plate: Path, folder: Path, n_points: int) -> tuple[list[Kille
         out = folder / f"killed_{n}"
         killed.append(killed_run(plate, out, folder / "note", change=change))
         run(plate, out)
-        same += digest(out) == expected
+        left = {name: sha for name, sha in digest(out).items() if not name.endswith(".partial")}
+        same += left == expected  # half-written files under other names stay, which nobody reads
     return killed, same
 
 

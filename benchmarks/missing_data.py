@@ -326,7 +326,11 @@ def main(words: Sequence[str] | None = None) -> None:
     given = parser.parse_args(words)
     films: list[dict[str, Any]] = []
     for seed in given.seeds:
-        films.append(bench_film(seed, scenario=given.scenario, n_frames=given.frames, side_px=given.side))
+        films.append(
+            bench_film(
+                seed, scenario=given.scenario, n_frames=given.frames, side_px=given.side, faults=given.faults
+            )
+        )
         if given.json:
             given.json.write_text(json.dumps(dict(zip(map(str, given.seeds), films, strict=False)), indent=1))
     print("\n".join(lines_of(films)))

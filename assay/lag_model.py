@@ -56,7 +56,7 @@ _POTENCY_KILLS = 3.0  # the prior on a well's potency counts as so many kills
 _CONTROL_CHANCE = 0.5  # kills of a mock well that pass for chance
 _CONTROL_LEAST = 0.1
 _LIKENESS = (0.1, 0.15, 0.25, 0.4, 0.7, 1.2, 2.5, 5.0, 20.0, 1000.0)
-_LIKENESS_CHOICES = 2
+_LIKENESS_ROUNDS = 2
 _USUAL_LIKENESS = 0.6  # half of all effectors do next to nothing
 _LIKENESS_SPREAD = 2.0  # how firmly, as sd of the logarithm
 _SETTLED = 8  # rounds of shares and activities in turn
@@ -241,20 +241,31 @@ def _choose(plate: _Plate, n_wells: int) -> tuple[_Fit, dict[int, float]]:
 
 
 def _fit(plate: _Plate, start: _Fit, sameness: Sameness, damage: Damage | None) -> _Fit:
-    """Expectation-maximisation; how alike the effectors are is chosen when it stands still, and once more."""
+    """Expectation-maximisation; how alike the effectors are is weighed when it stands still, and once more."""
     now = _climb(plate, start, sameness, damage, rounds=_ROUNDS)
-    for _ in range(_LIKENESS_CHOICES):
-        best, most = now, -np.inf
-        for alike in _LIKENESS:
-            hazards = replace(now.hazards, alike=alike)
-            shares, activity = settle(plate.samples, hazards, sameness, damage, rounds=_SETTLED)
-            one = _Fit(hazards=hazards, activity=activity, shares=shares)
-            told = _foretold(plate, one, sameness, damage)
-            told -= 0.5 * (np.log(alike / _USUAL_LIKENESS) / _LIKENESS_SPREAD) ** 2
-            if told > most:
-                best, most = one, told
-        now = _climb(plate, best, sameness, damage, rounds=_ROUNDS)
+    for _ in range(_LIKENESS_ROUNDS):
+        hazards = replace(now.hazards, alike=_likeness(plate, now.hazards, sameness, damage))
+        shares, activity = settle(plate.samples, hazards, sameness, damage, rounds=_SETTLED)
+        start = _Fit(hazards=hazards, activity=activity, shares=shares)
+        now = _climb(plate, start, sameness, damage, rounds=_ROUNDS)
     return now
+
+
+def _likeness(plate: _Plate, hazards: Hazards, sameness: Sameness, damage: Damage | None) -> float:
+    """How alike the effectors are: mean of its logarithm under a log-normal prior and what it foretells.
+
+    A mean, because few kills tell next to nothing: then the prior's middle is right and an end of the range is not.
+    """
+    weights = np.zeros(len(_LIKENESS))
+    for n, alike in enumerate(_LIKENESS):
+        under = replace(hazards, alike=alike)
+        shares, activity = settle(plate.samples, under, sameness, damage, rounds=_SETTLED)
+        fit = _Fit(hazards=under, activity=activity, shares=shares)
+        weights[n] = _foretold(plate, fit, sameness, damage)
+    logs = np.log(_LIKENESS)
+    weights -= 0.5 * ((logs - np.log(_USUAL_LIKENESS)) / _LIKENESS_SPREAD) ** 2
+    weights += np.log(np.gradient(logs))
+    return float(np.exp(np.exp(weights - logsumexp(weights)) @ logs))
 
 
 def _foretold(plate: _Plate, fit: _Fit, sameness: Sameness, damage: Damage | None) -> float:

@@ -1,5 +1,6 @@
 """Parts of a job array that begin, work and end at the same time in one RESULTS folder."""
 
+import shutil
 import subprocess
 import sys
 import time
@@ -27,9 +28,10 @@ from tests.assay.pipeline.test_run import run
 make = label_images._make
 
 def slowly(plan, path, **given):
-    make(plan, path, **given)
+    made = make(plan, path, **given)
     print("made", path.name, flush=True)
     time.sleep(0.5)
+    return made
 
 label_images._make = slowly
 plate, out, number, begin = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4])
@@ -113,6 +115,6 @@ def test_a_run_killed_while_it_made_its_folder_can_go_on(tmp_path: Path):
     out = tmp_path / "results"
     made = Results.create_or_open(out, plate_name="monday", plate_identity="abc")
     for folder in (made.tables, made.work, made.review, out / "ledger"):
-        folder.rmdir()
+        shutil.rmtree(folder)
     (out / ".results.json.77.partial").touch()
     assert Results.create_or_open(out, plate_name="monday", plate_identity="abc").work.is_dir()

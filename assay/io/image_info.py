@@ -131,7 +131,7 @@ def ome_of(attributes: Mapping[str, Any], where: str) -> Mapping[str, Any]:
     version = ome.get("version")
     if version is not None and version not in VERSIONS:
         raise ImageError(
-            f"{where}: OME-Zarr version {version} is not read. Expected {' or '.join(VERSIONS)}."
+            f"{where}: OME-Zarr version {version!s:.60} is not read. Expected {' or '.join(VERSIONS)}."
         )
     return ome
 
@@ -161,10 +161,12 @@ def image_info(root: Path, group: str, where: str) -> ImageInfo:
     version = multiscales.get("version")
     if version is not None and version not in VERSIONS:
         raise ImageError(
-            f"{where}: OME-Zarr version {version} is not read. Expected {' or '.join(VERSIONS)}."
+            f"{where}: OME-Zarr version {version!s:.60} is not read. Expected {' or '.join(VERSIONS)}."
         )
     if set(names) - set("tczyx") or len(set(names)) != len(names) or not {"y", "x"} <= set(names):
-        raise ImageError(f"{where}: axes {', '.join(names)} are not read. Expected some of t, c, z, y and x.")
+        raise ImageError(
+            f"{where}: axes {', '.join(names):.100} are not read. Expected some of t, c, z, y and x."
+        )
     units = {name: _text(axis.get("unit")) for name, axis in zip(names, axes, strict=True)}
     scales = dict(zip(names, scale, strict=True))
     record = attributes.get(BLOCK)

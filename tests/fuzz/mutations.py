@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Callable
+from copy import deepcopy
 from typing import Any
 
 from numpy.random import Generator
@@ -153,7 +154,7 @@ def _changed(values: Any, rng: Generator) -> Any:
     places: list[tuple[Any, Any]] = []
     _collect(values, places)
     if not places:
-        return _ODD_VALUES[int(rng.integers(len(_ODD_VALUES)))]
+        return deepcopy(_ODD_VALUES[int(rng.integers(len(_ODD_VALUES)))])
     holder, key = places[int(rng.integers(len(places)))]
     way = int(rng.integers(6))
     if way == 0:
@@ -167,7 +168,7 @@ def _changed(values: Any, rng: Generator) -> Any:
     elif way == 4 and isinstance(holder, dict):
         holder[f"{key}x"] = holder.pop(key)
     else:
-        holder[key] = _ODD_VALUES[int(rng.integers(len(_ODD_VALUES)))]
+        holder[key] = deepcopy(_ODD_VALUES[int(rng.integers(len(_ODD_VALUES)))])
     return values
 
 

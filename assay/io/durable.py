@@ -43,6 +43,7 @@ _TO_DO = {
 _FEW = 2  # files up to which each is waited for by itself; one syncfs waits for all of them at once
 
 
+_PLENTY_BYTES = 1_000_000_000  # no file of ours is larger: then it is not room that lacks
 _FEW_INODES = 16  # what was begun and refused gives some back before anybody looks
 
 
@@ -246,7 +247,7 @@ def size_text(size: int) -> str:
 
 
 def _holds_no_more_files(where: Path) -> bool:
-    """Whether room is left but no number for another file."""
+    """Whether room is left but no number for another file, or was: what was half made is taken away by now."""
     if not hasattr(os, "statvfs"):
         return False
     existing = next((place for place in (where, *where.parents) if place.exists()), where)
@@ -254,7 +255,8 @@ def _holds_no_more_files(where: Path) -> bool:
         said = os.statvfs(existing)
     except OSError:
         return False
-    return said.f_files > 0 and said.f_favail < _FEW_INODES and said.f_bavail > 0
+    has_plenty = said.f_bavail * said.f_frsize > _PLENTY_BYTES
+    return said.f_files > 0 and said.f_bavail > 0 and (said.f_favail < _FEW_INODES or has_plenty)
 
 
 def _free_text(where: Path) -> str:

@@ -43,7 +43,8 @@ _TO_DO = {
 _FEW = 2  # files up to which each is waited for by itself; one syncfs waits for all of them at once
 
 
-_PLENTY_BYTES = 1_000_000_000  # no file of ours is larger: then it is not room that lacks
+_PLENTY_BYTES = 1_000_000_000  # no file of ours is larger: if so much is free, it is not room that lacks
+_SMALL_DISK_INODES = 10_000  # of which a run's own leftovers may be a good part
 _FEW_INODES = 16  # what was begun and refused gives some back before anybody looks
 
 
@@ -255,7 +256,7 @@ def _holds_no_more_files(where: Path) -> bool:
         said = os.statvfs(existing)
     except OSError:
         return False
-    has_plenty = said.f_bavail * said.f_frsize > _PLENTY_BYTES
+    has_plenty = said.f_bavail * said.f_frsize > _PLENTY_BYTES and said.f_files < _SMALL_DISK_INODES
     return said.f_files > 0 and said.f_bavail > 0 and (said.f_favail < _FEW_INODES or has_plenty)
 
 

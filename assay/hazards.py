@@ -143,18 +143,23 @@ def share_deaths(
     strength, adds = strengths(evidence, hazards, activity, damage)
     part = strength[evidence.row_piece] * activity.of_pair[evidence.row_pair]
     part = part * hazards.theta[evidence.row_bin] * evidence.row_min
-    total = hazards.h0 + np.bincount(evidence.row_onset, weights=part, minlength=len(evidence.onset_death))
-    density = np.bincount(
-        evidence.onset_death, weights=evidence.onset_chance * total, minlength=len(evidence.death_weight)
-    )
+    density = densities(evidence, hazards, part)
     each = (evidence.death_weight / density)[evidence.onset_death] * evidence.onset_chance
     of_row = each[evidence.row_onset] * part
     return Shares(
         of_row=of_row,
         of_pair=_by_pair(evidence, of_row, adds, hazards.hits_needed, damage),
         of_nobody=evidence.death_weight * hazards.h0 / density,
-        density=density.astype(np.float64),
+        density=density,
     )
+
+
+def densities(evidence: Evidence, hazards: Hazards, part: Floats) -> Floats:
+    """Hazard of each death at its onset, per minute, from what each row adds to it: (deaths,)."""
+    total = hazards.h0 + np.bincount(evidence.row_onset, weights=part, minlength=len(evidence.onset_death))
+    return np.bincount(
+        evidence.onset_death, weights=evidence.onset_chance * total, minlength=len(evidence.death_weight)
+    ).astype(np.float64)
 
 
 def _by_pair(

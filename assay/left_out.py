@@ -7,7 +7,7 @@ the activity that an effector needs to explain one death is bought by all its ot
 
 import numpy as np
 
-from assay.hazards import Damage, Hazards, Shares, expected_kills, strengths_under
+from assay.hazards import Damage, Hazards, Shares, densities, expected_kills, strengths_under
 from assay.hits import Evidence, Floats
 from assay.sameness import Activity, Sameness
 
@@ -34,11 +34,7 @@ def left_out_likelihood(
     survived = float(np.sum(kills * np.log1p(own / exposed)))
     strength = strength * (kills / (exposed + own))[sameness.meeting]
     part = strength[evidence.row_piece] * hazards.theta[evidence.row_bin] * evidence.row_min
-    total = hazards.h0 + np.bincount(evidence.row_onset, weights=part, minlength=len(evidence.onset_death))
-    density = np.bincount(
-        evidence.onset_death, weights=evidence.onset_chance * total, minlength=len(evidence.death_weight)
-    )
-    died = float(np.sum(evidence.death_weight * np.log(density)))
+    died = float(np.sum(evidence.death_weight * np.log(densities(evidence, hazards, part))))
     return died - survived - hazards.h0 * float(evidence.at_risk_min.sum())
 
 

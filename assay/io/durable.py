@@ -39,10 +39,7 @@ _TO_DO = {
     errno.EPERM: "Choose another folder, or ask its owner.",
 }
 
-
 _FEW = 2  # files up to which each is waited for by itself; one syncfs waits for all of them at once
-
-
 _PLENTY_BYTES = 1_000_000_000  # no file of ours is larger: if so much is free, it is not room that lacks
 _SMALL_DISK_INODES = 10_000  # of which a run's own leftovers may be a good part
 _FEW_INODES = 16  # what was begun and refused gives some back before anybody looks

@@ -35,13 +35,14 @@ from assay.pipeline.unseen_frames import (
 from assay.pipeline.work_files import (
     measures_file,
     read_facts,
+    read_linked,
     read_measures,
     read_pairs,
     work_file,
     write_facts,
 )
 from assay.touching import concatenate_pairs
-from assay.tracks import Track, Tracks, estimate_drift, link
+from assay.tracks import Tracks, estimate_drift, link
 from assay.unseen import Unseen
 
 _LARGEST_LOOKUP = 1 << 22  # labels up to here are looked up in a table of their own size
@@ -150,23 +151,7 @@ def drift_um(plan: FieldPlan) -> float:
 
 def read_tracks(plan: FieldPlan, role: CellRole) -> Tracks:
     """The field's tracks of one role, as they were linked."""
-    rows = read_arrays(_track_rows_file(plan, role))
-    table = read_arrays(work_file(plan.results, f"tracks_{role}", plan.field))
-    tracks = tuple(
-        Track(
-            track_id=int(track_id),
-            first_frame=int(first),
-            last_frame=int(last),
-            parent_track_id=int(parent) or None,
-            start=start,
-            end=end,
-            min_link_confidence=None if np.isnan(confidence) else float(confidence),
-        )
-        for track_id, first, last, parent, start, end, confidence in zip(*table.values(), strict=True)
-    )
-    return Tracks(
-        role=role, track_id=rows["track_id"], tracks=tracks, link_confidence=rows.get("link_confidence")
-    )
+    return read_linked(plan.results, plan.field, role)
 
 
 def event_file(plan: FieldPlan, table: str) -> Any:

@@ -11,15 +11,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from assay.errors import ResultsError
-from assay.io.tables import read_arrays
 from assay.labels import CELL_ROLES, CellMeasures, CellRole, Pairs
 from assay.measures import concatenate as concatenate_measures
 from assay.pipeline.unseen_frames import background_levels, invalid_frames, read_unseen, seen_cells
-from assay.pipeline.work_files import read_facts, read_measures, read_pairs, read_quality, work_file
+from assay.pipeline.work_files import (
+    read_facts,
+    read_linked,
+    read_measures,
+    read_pairs,
+    read_quality,
+    work_file,
+)
 from assay.quality import concatenate as concatenate_quality
 from assay.stack import FieldId
 from assay.touching import concatenate_pairs
-from assay.tracks import Track, Tracks
+from assay.tracks import Tracks
 from assay.unseen import Unseen
 from assay.vanishing import sightings
 
@@ -72,31 +78,6 @@ def read_field_film(results: Path, place: FieldId, *, n_frames: int) -> FieldFil
             invalid=invalid,
             death_channels=facts.get("death_channels", ()),
         ),
-    )
-
-
-def read_linked(results: Path, place: FieldId, role: CellRole) -> Tracks:
-    """The tracks of one role as they were linked, whoever died.
-
-    Raises:
-        TableError: RESULTS/work/ lacks them.
-    """
-    rows = read_arrays(work_file(results, f"track_rows_{role}", place))
-    table = read_arrays(work_file(results, f"tracks_{role}", place))
-    tracks = tuple(
-        Track(
-            track_id=int(track_id),
-            first_frame=int(first),
-            last_frame=int(last),
-            parent_track_id=int(parent) or None,
-            start=start,
-            end=end,
-            min_link_confidence=None if np.isnan(confidence) else float(confidence),
-        )
-        for track_id, first, last, parent, start, end, confidence in zip(*table.values(), strict=True)
-    )
-    return Tracks(
-        role=role, track_id=rows["track_id"], tracks=tracks, link_confidence=rows.get("link_confidence")
     )
 
 

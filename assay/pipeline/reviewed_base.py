@@ -19,9 +19,9 @@ from assay.io.tables import read_arrays, read_table
 from assay.kills import FieldEvents, Kill, LagModel, fit_lag_model
 from assay.pipeline.credited import FilmFacts, read_credited
 from assay.pipeline.events_of import contacts_in, deaths_in, engagements_in, tracks_in
-from assay.pipeline.field_films import later_pieces, read_field_film, read_linked
+from assay.pipeline.field_films import later_pieces, read_field_film
 from assay.pipeline.reviewed_events import CreditedField, Doubts, Lives
-from assay.pipeline.work_files import work_file
+from assay.pipeline.work_files import read_linked, work_file
 from assay.protocol import Protocol
 from assay.stack import FieldId
 from assay.tracks import TrackEnd, Tracks

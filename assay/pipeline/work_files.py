@@ -19,6 +19,7 @@ from assay.io.witness import require_as_written
 from assay.labels import CELL_ROLES, CellMeasures, CellRole, Pairs
 from assay.quality import FrameQuality
 from assay.stack import FieldId
+from assay.tracks import Track, Tracks
 
 _PLAIN = [entry.name for entry in fields(CellMeasures) if entry.name not in ("role", "means", "own_means")]
 _LATER = ("blank", "fingerprint")
@@ -149,3 +150,28 @@ def measures_file(results: Path, role: CellRole, field: FieldId, first_frame: in
 
 def _quality_columns() -> list[str]:
     return [entry.name for entry in fields(FrameQuality) if entry.name != "frame"]
+
+
+def read_linked(results: Path, place: FieldId, role: CellRole) -> Tracks:
+    """The tracks of one role as they were linked, whoever died.
+
+    Raises:
+        TableError: RESULTS/work/ lacks them.
+    """
+    rows = read_arrays(work_file(results, f"track_rows_{role}", place))
+    table = read_arrays(work_file(results, f"tracks_{role}", place))
+    tracks = tuple(
+        Track(
+            track_id=int(track_id),
+            first_frame=int(first),
+            last_frame=int(last),
+            parent_track_id=int(parent) or None,
+            start=start,
+            end=end,
+            min_link_confidence=None if np.isnan(confidence) else float(confidence),
+        )
+        for track_id, first, last, parent, start, end, confidence in zip(*table.values(), strict=True)
+    )
+    return Tracks(
+        role=role, track_id=rows["track_id"], tracks=tracks, link_confidence=rows.get("link_confidence")
+    )

@@ -5,133 +5,23 @@ Knows contacts, deaths and when each target was seen. Knows nothing of hazards; 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from dataclasses import field as dataclass_field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from assay.contacts import Contact
 from assay.deaths import Death
-from assay.tracks import Track
-from assay.units import Calibration
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
-
-AGE_EDGES_MIN = (0.0, 4.0, 8.0, 14.0, 25.0, 50.0)
-"""A contact is cut at these ages: an effector must settle before it can hit."""
-
-UNKNOWN_AGE = len(AGE_EDGES_MIN)
-"""Age bin of contacts that were there when one of the two was first seen."""
-
-N_AGES = len(AGE_EDGES_MIN) + 1
+from assay.field_events import FieldEvents, Floats, Ints, alive_until, onset_weights
+from assay.pieces import Pieces, cut_contacts
 
 _EDGES_MIN = (0, 4, 8, 12, 18, 25, 35, 50, 70, 100, 140, 200, 280, 400, 560, 800, 1200, 1800, 2880, 5760)
-_LONGEST_PIECE_MIN = 30.0  # older contacts are cut again, so that damage is followed within them
-_PASSING_WEIGHT = 0.1  # of frames of contact in which the effector is not seen to hold on
-_LEAST_CONFIDENCE = 0.02  # a link is never doubted more
 _MOST_ONSETS = 9  # frames that stand for the interval of an onset
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FieldEvents:
-    """What happened in one field: who touched whom, which targets died, when each target was in sight."""
-
-    well: str
-    field: int
-    kind: str | None  # of the well's condition; None where the plate map leaves it out
-    n_frames: int
-    calibration: Calibration
-    contacts: tuple[Contact, ...]
-    deaths: tuple[Death, ...]  # of targets
-    targets: tuple[Track, ...]
-    dead_targets: frozenset[int] = frozenset()  # track ids of targets that were dead when first seen
-    engagements: Mapping[int, Sequence[tuple[int, int, float]]] | None = None
-    """Contact -> (first frame, last frame, probability) of each time in which its effector holds on to the target;
-    None: not asked, so that all of a contact counts."""
-    link_doubts: Mapping[int, tuple[Ints, Floats]] = dataclass_field(
-        default_factory=dict
-    )  # of effectors; empty: sure
-
-
-def link_doubts(track_id: Ints, frame: Ints, confidence: Floats) -> dict[int, tuple[Ints, Floats]]:
-    """How much doubt has gathered along each track that it still is the same cell.
-
-    Args:
-        track_id: (N,) of rows of cells in any order.
-        frame: (N,) their frames.
-        confidence: (N,) that a row shows the cell of the track's row before; NaN where unknown, taken for sure.
-
-    Returns:
-        Track id -> its frames and the sum of -log(confidence) up to each. The probability that a track is one
-        cell from one frame to another is exp(-|difference|).
-    """
-    order = np.lexsort((frame, track_id))
-    ids, firsts = np.unique(track_id[order], return_index=True)
-    doubt = -np.log(np.clip(np.nan_to_num(confidence[order], nan=1.0), _LEAST_CONFIDENCE, 1.0))
-    frames = frame[order].astype(np.int64)
-    ends = np.append(firsts, len(order))[1:]
-    return {int(i): (frames[a:b], np.cumsum(doubt[a:b])) for i, a, b in zip(ids, firsts, ends, strict=True)}
-
-
-def onset_weights(death: Death) -> tuple[Ints, Floats]:
-    """Frames that may hold the onset of a death, and how probable each is; the weights sum to 1."""
-    frames = np.arange(death.first_possible_frame, death.last_possible_frame + 1)
-    before = max((death.frame - death.first_possible_frame + 0.5) / 1.645, 0.3)
-    after = max((death.last_possible_frame - death.frame + 0.5) / 1.645, 0.3)
-    away = frames - death.frame
-    weights = np.exp(-0.5 * (away / np.where(away < 0, before, after)) ** 2)
-    return frames, np.asarray(weights / weights.sum())
 
 
 def lag_edges(max_lag_min: float) -> Floats:
     """Edges of the staircase, finer at short lags, ending at the longest lag."""
     inner = np.array([edge for edge in _EDGES_MIN if edge < 0.85 * max_lag_min], dtype=np.float64)
     return np.append(inner, max_lag_min)
-
-
-def alive_until(events: FieldEvents) -> dict[int, int]:
-    """Last frame in which each target was alive and in sight, as far as we know; -1 if it was never alive."""
-    ends = {track.track_id: track.last_frame for track in events.targets}
-    for death in events.deaths:
-        if death.track_id in ends and death.probability >= 0.5:
-            ends[death.track_id] = min(ends[death.track_id], death.frame)
-    return ends | dict.fromkeys(events.dead_targets & ends.keys(), -1)
-
-
-def contacts_by_target(contacts: Sequence[Contact]) -> dict[int, list[Contact]]:
-    """Contacts of each target, in their order."""
-    touching: dict[int, list[Contact]] = {}
-    for contact in contacts:
-        touching.setdefault(contact.target_track_id, []).append(contact)
-    return touching
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pieces:
-    """Contacts cut by age, of one field or more; everything is (pieces,)."""
-
-    contact: Ints  # place among the contacts
-    effector: Ints  # place among the effectors
-    target: Ints  # place among the targets that were touched
-    well: Ints  # place among the wells
-    first: Ints  # frame
-    last: Ints  # frame, included
-    age: Ints  # age bin
-    frame_min: Floats
-    weight: Floats  # probability that the effector was engaged, 1 where unknown
-    doubt: Floats  # gathered along the effector's track up to the piece
-
-    @property
-    def middle_min(self) -> Floats:
-        """Minutes since frame 0 to the middle of each piece."""
-        return np.asarray((self.first + self.last + 1) / 2 * self.frame_min)
-
-    @property
-    def minutes(self) -> Floats:
-        """How long each piece lasts."""
-        return np.asarray((self.last - self.first + 1) * self.frame_min)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,7 +54,7 @@ class Evidence:
 def gather(events: FieldEvents, edges_min: Floats) -> Evidence:
     """Lay out one field; wells, deaths, effectors and contacts are counted from 0 in their order."""
     ends = alive_until(events)
-    pieces = _cut(events)
+    pieces = cut_contacts(events)
     frame_min = events.calibration.minutes(1)
     end = np.array([ends.get(c.target_track_id, -1) for c in events.contacts], dtype=np.int64)
     at_risk = frame_min * sum(max(ends[t.track_id] - t.first_frame, 0) for t in events.targets)
@@ -182,79 +72,6 @@ def gather(events: FieldEvents, edges_min: Floats) -> Evidence:
         n_contacts=len(events.contacts),
         **rows,
     )
-
-
-def effectors_of(events: FieldEvents) -> list[int]:
-    """Track ids of the effectors that touched a target, in the order in which they are counted."""
-    return sorted({contact.effector_track_id for contact in events.contacts})
-
-
-def _cut(events: FieldEvents) -> Pieces:
-    frame_min = events.calibration.minutes(1)
-    effector_of = {track_id: place for place, track_id in enumerate(effectors_of(events))}
-    target_of = {t: n for n, t in enumerate(sorted({c.target_track_id for c in events.contacts}))}
-    longest = max(1, round(_LONGEST_PIECE_MIN / frame_min))
-    found: list[tuple[int, int, int, int]] = []
-    weights: list[float] = []
-    for place, contact in enumerate(events.contacts):
-        ages, weight = _ages_and_weights(events, contact, frame_min)
-        block = np.arange(len(ages)) // longest
-        new = (np.diff(ages) != 0) | (np.diff(weight) != 0) | (np.diff(block) != 0)
-        starts = np.flatnonzero(np.append(True, new))
-        stops = np.append(starts[1:], len(ages)) - 1
-        found += [
-            (place, contact.first_frame + int(a), contact.first_frame + int(b), int(ages[a]))
-            for a, b in zip(starts, stops, strict=True)
-        ]
-        weights += weight[starts].tolist()
-    table = np.array(found, dtype=np.int64).reshape(-1, 4)
-    effector = np.array([effector_of[c.effector_track_id] for c in events.contacts], dtype=np.int64)
-    target = np.array([target_of[c.target_track_id] for c in events.contacts], dtype=np.int64)
-    return Pieces(
-        contact=table[:, 0],
-        effector=effector[table[:, 0]],
-        target=target[table[:, 0]],
-        well=np.zeros(len(table), dtype=np.int64),
-        first=table[:, 1],
-        last=table[:, 2],
-        age=table[:, 3],
-        frame_min=np.full(len(table), frame_min),
-        weight=np.array(weights, dtype=np.float64),
-        doubt=_doubts(events, table),
-    )
-
-
-def _ages_and_weights(events: FieldEvents, contact: Contact, frame_min: float) -> tuple[Ints, Floats]:
-    """Age bin of each frame of a contact, and how probable it is that the effector then holds on to the target."""
-    ages = _age_bins(
-        contact.last_frame - contact.first_frame + 1, frame_min, known=not contact.starts_censored
-    )
-    if events.engagements is None:
-        return ages, np.ones(len(ages))
-    weight = np.full(len(ages), _PASSING_WEIGHT)
-    for first, last, probability in events.engagements.get(contact.contact_id, ()):
-        a, b = first - contact.first_frame, last - contact.first_frame + 1
-        known = not (contact.starts_censored and a == 0)
-        ages[a:b] = _age_bins(b - a, frame_min, known=known)
-        weight[a:b] = max(probability, _PASSING_WEIGHT)
-    return ages, weight
-
-
-def _age_bins(n_frames: int, frame_min: float, *, known: bool) -> Ints:
-    if not known:
-        return np.full(n_frames, UNKNOWN_AGE)
-    age_min = (np.arange(n_frames) + 0.5) * frame_min
-    return np.asarray(np.searchsorted(AGE_EDGES_MIN, age_min, side="right") - 1, dtype=np.int64)
-
-
-def _doubts(events: FieldEvents, table: Ints) -> Floats:
-    middle = (table[:, 1] + table[:, 2]) / 2
-    doubt = np.zeros(len(table))
-    for row, place in enumerate(table[:, 0].tolist()):
-        known = events.link_doubts.get(events.contacts[place].effector_track_id)
-        if known is not None:
-            doubt[row] = np.interp(middle[row], known[0], known[1])
-    return doubt
 
 
 def minutes_before(first: Ints, last: Ints, frame: Ints, edges_min: Floats, frame_min: float) -> Floats:

@@ -10,9 +10,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from assay.deaths import Death
+from assay.field_events import FieldEvents, Floats
 from assay.hazards import Shares, damage_of, settle
-from assay.hits import Evidence, FieldEvents, Floats, effectors_of, gather
+from assay.hits import Evidence, gather
 from assay.lag_model import LagModel, fit_lag_model
+from assay.pieces import effectors_of
 from assay.sameness import Sameness
 
 __all__ = [

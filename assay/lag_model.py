@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import logsumexp, ndtr
 
+from assay.field_events import FieldEvents, Floats
 from assay.hazards import (
     Damage,
     Hazards,
@@ -27,10 +28,9 @@ from assay.hazards import (
     share_deaths,
     strengths,
 )
-from assay.hits import N_AGES, Evidence, Floats, gather, join, lag_edges
-from assay.hits import FieldEvents as FieldEvents
-from assay.hits import contacts_by_target as contacts_by_target
+from assay.hits import Evidence, gather, join, lag_edges
 from assay.left_out import left_out_likelihood
+from assay.pieces import N_AGES
 from assay.sameness import Activity, Sameness, no_activity
 
 CONTROL_KINDS = ("target_only", "mock")
@@ -66,6 +66,8 @@ _H0_STEPS = (0.02, 8.0)  # other values of h0 are tried from and up to so many t
 _H0_VALUES = 10  # so many, or up to where all deaths are spontaneous
 _H0_SPREAD = 2.0  # sd of the logarithm of h0 where nothing is known: 0.01 to 8 % of targets an hour
 _H0_ROUNDS = 6
+_LOOK_ROUNDS = 10  # of several hits, before they are fitted for good,
+_HOPELESS = 25.0  # unless the deaths are so much less likely: fitting gains less (at most 10 on killbench's development seeds)
 _FAR_LIKELIER = 3.0  # log likelihood by which several hits must explain the deaths better than one
 _TOLD = 0.1  # h0 is told if the share that nobody gets is known within this, each way
 
@@ -222,7 +224,9 @@ def _choose(plate: _Plate, n_wells: int) -> tuple[_Fit, dict[int, float]]:
         hits_needed=1,
     )
     activity = no_activity(plate.samples)
-    start = _Fit(hazards=hazards, activity=activity, shares=share_deaths(plate.samples, hazards, activity))
+    strength = strengths(plate.samples, hazards, activity, None)
+    shares = share_deaths(plate.samples, hazards, activity, strength)
+    start = _Fit(hazards=hazards, activity=activity, shares=shares)
     fits: dict[int, _Fit] = {}
     told: dict[int, float] = {}
     damage = None
@@ -232,6 +236,11 @@ def _choose(plate: _Plate, n_wells: int) -> tuple[_Fit, dict[int, float]]:
                 break  # hardly a kill: nothing to compare
             damage = damage_of(plate.samples)
         start = replace(start, hazards=replace(start.hazards, hits_needed=hits))
+        if hits == 2:
+            look = _climb(plate, start, sameness, damage, rounds=_LOOK_ROUNDS)
+            told[hits] = _foretold(plate, look, sameness, damage)
+            if told[2] < told[1] - _HOPELESS:
+                break
         fits[hits] = start = _fit(plate, start, sameness, damage)
         told[hits] = _foretold(plate, start, sameness, damage)
         if hits == 2 and told[2] < told[1]:
@@ -288,10 +297,12 @@ def _climb(
     now = start
     for _ in range(rounds):
         before = now.hazards
-        shares = share_deaths(plate.samples, before, now.activity, damage)
-        hazards = _improve(plate, now, shares, damage)
+        strength = strengths(plate.samples, before, now.activity, damage)
+        shares = share_deaths(plate.samples, before, now.activity, strength)
+        hazards = _improve(plate, before, shares, strength.of_piece)
         hazards = replace(hazards, h0=hazards.h0 if h0 is None else h0)
-        expected = expected_kills(plate.samples, hazards, now.activity, damage)
+        strength = strengths(plate.samples, hazards, now.activity, damage)
+        expected = expected_kills(plate.samples, hazards, strength)
         activity = sameness.activity(shares.of_pair, expected, hazards.alike)
         now = _Fit(hazards=hazards, activity=activity, shares=shares)
         change = max(abs(hazards.h0 / before.h0 - 1.0), abs(hazards.rate / before.rate - 1.0))
@@ -302,12 +313,11 @@ def _climb(
     return now
 
 
-def _improve(plate: _Plate, now: _Fit, shares: Shares, damage: Damage | None) -> Hazards:
+def _improve(plate: _Plate, before: Hazards, shares: Shares, strength: Floats) -> Hazards:
     """The hazards under which these shares are likeliest, one after the other: each explains what the last left."""
-    evidence, before = plate.samples, now.hazards
+    evidence = plate.samples
     pieces, prior, widths = evidence.pieces, _prior_lags(plate.edges), before.widths
     n_wells = len(before.potency)
-    strength, _ = strengths(evidence, before, now.activity, damage)
     by_lag = np.bincount(evidence.row_bin, weights=shares.of_row, minlength=len(widths))
     exposure = strength @ evidence.exposure
     rate = (0.5 + float(by_lag.sum())) / (
@@ -375,9 +385,11 @@ def _own_potency(evidence: Evidence, fitted: Hazards) -> float:
     """
     activity = no_activity(evidence)
     hazards = replace(fitted, potency=np.ones(1), hits_needed=1)
-    expected = float(expected_kills(evidence, hazards, activity).sum())
+    strength = strengths(evidence, hazards, activity, None)
+    expected = float(expected_kills(evidence, hazards, strength).sum())
     for _ in range(_ROUNDS):
-        caused = float(share_deaths(evidence, hazards, activity).of_row.sum())
+        strength = strengths(evidence, hazards, activity, None)
+        caused = float(share_deaths(evidence, hazards, activity, strength).of_row.sum())
         excess = max(caused - _CONTROL_CHANCE, _CONTROL_LEAST)
         before, potency = hazards.potency[0], excess / (_POTENCY_KILLS + expected)
         hazards = replace(hazards, potency=np.array([potency]))
@@ -388,6 +400,7 @@ def _own_potency(evidence: Evidence, fitted: Hazards) -> float:
 
 def _rests_on(evidence: Evidence, hazards: Hazards) -> float:
     """Few kills among many spontaneous deaths tell a potency badly: (kills / error)^2, the error being Poisson."""
-    shares = share_deaths(evidence, replace(hazards, hits_needed=1), no_activity(evidence))
+    activity, hazards = no_activity(evidence), replace(hazards, hits_needed=1)
+    shares = share_deaths(evidence, hazards, activity, strengths(evidence, hazards, activity, None))
     kills, alone = float(shares.of_row.sum()), float(shares.of_nobody.sum())
     return kills**2 / max(kills + alone, 1e-9) + _CONTROL_CHANCE

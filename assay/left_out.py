@@ -7,8 +7,9 @@ the activity that an effector needs to explain one death is bought by all its ot
 
 import numpy as np
 
-from assay.hazards import Damage, Hazards, Shares, densities, expected_kills, strengths_under
-from assay.hits import Evidence, Floats
+from assay.field_events import Floats
+from assay.hazards import Damage, Hazards, Shares, densities, expected_kills, strengths, strengths_under
+from assay.hits import Evidence
 from assay.sameness import Activity, Sameness
 
 
@@ -25,11 +26,12 @@ def left_out_likelihood(
     An activity is gamma distributed after what was seen elsewhere, so its effector's meetings pass without a kill
     with the probability of a negative binomial of none; at a death what is then expected of each effector counts.
     """
-    expected = expected_kills(evidence, hazards, activity, damage)
+    expected = expected_kills(evidence, hazards, strengths(evidence, hazards, activity, damage))
     kills, exposed = sameness.elsewhere(shares.of_pair, expected)
     kills, exposed = hazards.alike + kills, hazards.alike + exposed
     own = _by_meeting(sameness, expected)
-    strength, _ = strengths_under(evidence, hazards, (kills / (exposed + own))[sameness.meeting], damage)
+    at = (kills / (exposed + own))[sameness.meeting]
+    strength = strengths_under(evidence, hazards, at, damage).of_piece
     own = _by_meeting(sameness, strength * (evidence.exposure @ hazards.theta))
     survived = float(np.sum(kills * np.log1p(own / exposed)))
     strength = strength * (kills / (exposed + own))[sameness.meeting]

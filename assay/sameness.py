@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from assay.compiled import compiled
-from assay.hits import Evidence, Floats, Ints
+from assay.field_events import Floats, Ints
+from assay.hits import Evidence
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

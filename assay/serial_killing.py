@@ -9,7 +9,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import Literal
 
-from assay.hits import FieldEvents, alive_until
+from assay.field_events import FieldEvents, alive_until
 from assay.kills import Kill, effector_kills
 from assay.tracks import Track
 

@@ -14,9 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from assay.deaths import FEWEST_FRAMES
+from assay.field_events import FieldEvents
 from assay.incidence import CAUSES, Incidence, aalen_johansen
 from assay.intervals import DRAWS, Vanished, central, draw_counts
-from assay.lag_model import CONTROL_KINDS, FieldEvents, LagModel
+from assay.lag_model import CONTROL_KINDS, LagModel
 from assay.tracks import Track
 
 _LONG_MIN = 20.0  # a track shorter than this may be of no cell at all

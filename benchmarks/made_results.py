@@ -7,8 +7,9 @@ from assay.conditions import compare_conditions
 from assay.contact_times import contact_time_rows
 from assay.contacts import Contact
 from assay.deaths import Death
+from assay.field_events import FieldEvents
 from assay.field_quality import failed_field_row
-from assay.kills import FieldEvents, Kill, credit_kills, fit_lag_model
+from assay.kills import Kill, credit_kills, fit_lag_model
 from assay.pipeline.credited import FilmFacts
 from assay.pipeline.plate import well_rows
 from assay.pipeline.reviewed_base import BasePlate

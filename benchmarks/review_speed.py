@@ -14,9 +14,9 @@ import numpy as np
 from assay.columns import REVIEWED_TABLES
 from assay.contacts import Contact
 from assay.deaths import Death
+from assay.field_events import FieldEvents
 from assay.io.results import Results
 from assay.io.tables import write_table
-from assay.kills import FieldEvents
 from assay.pipeline.credited import write_credited
 from assay.pipeline.reviewed import ReviewedPlate, reviewed_tables
 from assay.pipeline.reviewed_base import BasePlate

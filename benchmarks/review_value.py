@@ -25,9 +25,10 @@ import numpy as np
 from assay.columns import Table
 from assay.contacts import Contact
 from assay.deaths import Death
+from assay.field_events import FieldEvents
 from assay.killbench.levels import LEVELS
 from assay.killbench.world import World, make_world
-from assay.kills import FieldEvents, Kill
+from assay.kills import Kill
 from assay.pipeline.reviewed import ReviewedPlate
 from assay.pipeline.reviewed_base import BasePlate
 from assay.pipeline.reviewed_events import Lives

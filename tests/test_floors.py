@@ -36,6 +36,8 @@ FLOORS: list[tuple[str, ...]] = [
     ("assay.death_cues", "assay.engagements"),
     ("assay.death_odds",),
     ("assay.deaths",),
+    ("assay.field_events",),
+    ("assay.pieces",),
     ("assay.hits",),
     ("assay.sameness",),
     ("assay.hazards",),

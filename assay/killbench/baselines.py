@@ -11,11 +11,11 @@ from scipy.spatial import cKDTree
 
 from assay.contacts import Contact
 from assay.deaths import Death
+from assay.field_events import FieldEvents
 from assay.killbench.ours import Credit, Reading
 from assay.killbench.scene import DYE, Scene
 from assay.kills import Kill
 from assay.labels import CELL_ROLES, CellMeasures, CellRole
-from assay.lag_model import FieldEvents
 from assay.traces import lay_out
 from assay.tracks import Track, Tracks
 

@@ -13,11 +13,11 @@ from scipy.spatial import cKDTree
 from assay.contacts import Contact
 from assay.deaths import DeathSurvey, survey_deaths
 from assay.engagements import Engagements, find_held_contacts
-from assay.hits import link_doubts
+from assay.field_events import FieldEvents, link_doubts
 from assay.killbench.scene import DYE, MARKERS, Scene
 from assay.kills import Kill, credit_kills, fit_lag_model
 from assay.labels import CELL_ROLES, CellMeasures, CellRole, Pairs
-from assay.lag_model import FieldEvents, LagModel
+from assay.lag_model import LagModel
 from assay.protocol import ContactSettings, DeathSettings, KillSettings, TrackingSettings
 from assay.survival import FieldOutcome, summarise_well
 from assay.tracks import Tracks, estimate_drift, link

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from assay.columns import Table, concatenate, length, table_of_rows
-from assay.hits import FieldEvents
+from assay.field_events import FieldEvents
 from assay.io.durable import write_whole
 from assay.io.witness import require_as_written
 from assay.kills import Kill

@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from assay.errors import ResultsError
+from assay.field_events import FieldEvents
 from assay.io.durable import write_whole
 from assay.io.ome_zarr import open_plate
 from assay.io.results import Results
 from assay.io.tables import read_table
 from assay.io.witness import require_as_written
-from assay.lag_model import FieldEvents, LagModel
+from assay.lag_model import LagModel
 from assay.pipeline.unseen_frames import read_unseen
 from assay.pipeline.work_files import read_facts, work_file
 from assay.stack import FieldId

@@ -8,9 +8,8 @@ from numpy.typing import NDArray
 from assay.columns import Table
 from assay.contacts import Contact
 from assay.deaths import Death
-from assay.hits import link_doubts
+from assay.field_events import FieldEvents, link_doubts
 from assay.labels import CellRole
-from assay.lag_model import FieldEvents
 from assay.pipeline.cells import read_event_table, read_field_measures, read_tracks
 from assay.pipeline.event_tables import engagements_of
 from assay.pipeline.plan import FieldPlan, RunPlan

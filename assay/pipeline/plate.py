@@ -8,13 +8,14 @@ import numpy as np
 from assay.columns import TABLES, Table, concatenate, table_of_rows
 from assay.conditions import compare_conditions
 from assay.contact_times import contact_time_rows
+from assay.field_events import FieldEvents
 from assay.field_quality import FieldFacts, failed_field_row, field_row
 from assay.io.merged_tables import merge_tables
 from assay.io.results import Results
 from assay.io.tables import write_table
 from assay.kills import Kill, credit_kills, fit_lag_model
 from assay.labels import CELL_ROLES, CellMeasures, ChannelRole
-from assay.lag_model import FieldEvents, LagModel
+from assay.lag_model import LagModel
 from assay.pipeline.cells import (
     drift_um,
     event_file,

@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from assay.columns import REVIEWED_TABLES, Table, length
-from assay.hits import link_doubts
+from assay.field_events import FieldEvents, link_doubts
 from assay.io.results import Results
 from assay.io.tables import read_arrays, read_table
-from assay.kills import FieldEvents, Kill, LagModel, fit_lag_model
+from assay.kills import Kill, LagModel, fit_lag_model
 from assay.pipeline.credited import FilmFacts, read_credited
 from assay.pipeline.events_of import contacts_in, deaths_in, engagements_in, tracks_in
 from assay.pipeline.field_films import later_pieces, read_field_film

@@ -15,7 +15,7 @@ from assay.columns import Table, concatenate, make_table, table_of_rows, take
 from assay.deaths import Death, DeathSurvey, survey_deaths
 from assay.engagements import find_held_contacts
 from assay.errors import AssayError
-from assay.hits import link_doubts
+from assay.field_events import link_doubts
 from assay.kills import credit_kills
 from assay.labels import CELL_ROLES, CellRole
 from assay.pipeline.credited import FilmFacts

@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from assay.deaths import Death
-from assay.kills import FieldEvents, Kill, LagModel, credit_kills
+from assay.field_events import FieldEvents
+from assay.kills import Kill, LagModel, credit_kills
 from assay.tracks import Track, TrackEnd
 
 Doubts = Mapping[int, tuple[NDArray[np.int64], NDArray[np.float64]]]

@@ -3,18 +3,9 @@ import pytest
 
 from assay.contacts import Contact
 from assay.deaths import Death
-from assay.hits import (
-    UNKNOWN_AGE,
-    FieldEvents,
-    alive_until,
-    exposures,
-    gather,
-    join,
-    lag_edges,
-    link_doubts,
-    minutes_before,
-    onset_weights,
-)
+from assay.field_events import FieldEvents, alive_until, link_doubts, onset_weights
+from assay.hits import exposures, gather, join, lag_edges, minutes_before
+from assay.pieces import UNKNOWN_AGE
 from assay.tracks import Track
 from assay.units import Calibration
 

@@ -5,7 +5,7 @@ import pytest
 
 from assay.contacts import Contact
 from assay.deaths import Death
-from assay.hits import FieldEvents
+from assay.field_events import FieldEvents
 from assay.kills import LagModel, credit_kills, effector_kills, fit_lag_model
 from assay.lag_model import PRIOR_H0_PER_MIN
 from assay.tracks import Track

@@ -7,8 +7,9 @@ import pytest
 
 from assay.contacts import Contact
 from assay.deaths import Death
+from assay.field_events import FieldEvents, link_doubts
 from assay.hazards import Hazards, settle
-from assay.hits import FieldEvents, gather, link_doubts
+from assay.hits import gather
 from assay.kills import fit_lag_model
 from assay.left_out import left_out_likelihood
 from assay.sameness import Sameness

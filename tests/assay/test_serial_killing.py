@@ -4,7 +4,7 @@ import pytest
 
 from assay.contacts import Contact
 from assay.deaths import Death
-from assay.hits import FieldEvents
+from assay.field_events import FieldEvents
 from assay.kills import Kill
 from assay.serial_killing import contact_outcomes, effector_records
 from assay.tracks import Track

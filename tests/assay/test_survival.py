@@ -10,9 +10,9 @@ from assay.conditions import compare_conditions, difference_interval, mean_inter
 from assay.contacts import Contact
 from assay.deaths import Death
 from assay.errors import ShapeError
+from assay.field_events import FieldEvents
 from assay.incidence import CAUSES, aalen_johansen
 from assay.kills import LagModel
-from assay.lag_model import FieldEvents
 from assay.survival import (
     ControlDeaths,
     FieldOutcome,

@@ -6,6 +6,7 @@ import pytest
 
 from assay.contacts import Contact
 from assay.deaths import Death
+from assay.field_events import FieldEvents
 from assay.killbench.levels import LEVELS
 from assay.killbench.ours import Credit
 from assay.killbench.scene import Scene
@@ -13,7 +14,6 @@ from assay.killbench.scoring import SceneCounts, count_scene, pooled
 from assay.killbench.world import TrueContact, TrueDeath, World
 from assay.kills import Kill
 from assay.labels import CellMeasures
-from assay.lag_model import FieldEvents
 from assay.tracks import Track, Tracks
 from assay.units import Calibration
 

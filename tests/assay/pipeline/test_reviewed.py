@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from assay.columns import Table, concatenate, take
 from assay.contacts import Contact
 from assay.deaths import Death
-from assay.kills import FieldEvents
+from assay.field_events import FieldEvents
 from assay.pipeline.reviewed import ReviewedPlate, what_changed
 from assay.pipeline.reviewed_base import BasePlate
 from assay.pipeline.reviewed_events import Lives

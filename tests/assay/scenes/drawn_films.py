@@ -8,7 +8,8 @@ import numpy as np
 from assay.contacts import concatenate_pairs, touching_pairs
 from assay.deaths import survey_deaths
 from assay.engagements import find_held_contacts
-from assay.kills import FieldEvents, credit_kills, fit_lag_model
+from assay.field_events import FieldEvents
+from assay.kills import credit_kills, fit_lag_model
 from assay.labels import CELL_ROLES, FrameLabels
 from assay.measures import concatenate, measure
 from assay.protocol import ContactSettings, DeathSettings, TrackingSettings

@@ -13,7 +13,8 @@ from assay.deaths import Death
 from assay.field_events import FieldEvents, Floats
 from assay.hazards import Shares, damage_of, settle
 from assay.hits import Evidence, gather
-from assay.lag_model import LagModel, fit_lag_model
+from assay.lag_fit import fit_lag_model
+from assay.lag_model import LagModel
 from assay.pieces import effectors_of
 from assay.sameness import Sameness
 

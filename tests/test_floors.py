@@ -41,8 +41,8 @@ FLOORS: list[tuple[str, ...]] = [
     ("assay.hits",),
     ("assay.sameness",),
     ("assay.hazards",),
-    ("assay.left_out",),
-    ("assay.lag_model",),
+    ("assay.left_out", "assay.lag_model", "assay.potency"),
+    ("assay.lag_fit",),
     ("assay.kills",),
     (
         "assay.incidence",

@@ -94,6 +94,7 @@ def credit_facts(plan: RunPlan, events: Sequence[FieldEvents], model: LagModel) 
         "has_control_wells": model.has_controls,
         "tells_kills_from_spontaneous_deaths": model.tells_h0,
         "fitted_on_wells": wells,
+        "shared_hazards_fitted_on_fields": list(model.fitted_fields),
         "fitted_on_part_of_the_plate": bool(every - set(wells)),
     }
 

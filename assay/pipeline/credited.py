@@ -163,6 +163,7 @@ def _model(plain: Mapping[str, Any]) -> LagModel:
             "log_likelihoods": {int(hits): told for hits, told in plain["log_likelihoods"]},
             "h0_odds": tuple((change, weight) for change, weight in plain["h0_odds"]),
             "nobody_share": (low, high),
+            "fitted_fields": tuple(plain.get("fitted_fields", (0, 0))),
         }
     )
 

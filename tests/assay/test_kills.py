@@ -7,7 +7,7 @@ from assay.contacts import Contact
 from assay.deaths import Death
 from assay.field_events import FieldEvents
 from assay.kills import LagModel, credit_kills, effector_kills, fit_lag_model
-from assay.lag_model import PRIOR_H0_PER_MIN
+from assay.lag_fit import PRIOR_H0_PER_MIN
 from assay.tracks import Track
 from assay.units import Calibration
 
@@ -270,3 +270,40 @@ def test_other_kills_of_a_track_count_as_far_as_it_is_the_same_cell():
         share[name] = {k.effector_track_id: k.share for k in kills if k.death_id == 1}
     assert share["sure"][1] > 2 * share["sure"][2]
     assert share["doubtful"][1] < share["sure"][1]
+
+
+class OnDisk:
+    """A film that says when it is read."""
+
+    def __init__(self, events, read):
+        self._events, self._read = events, read
+        self.well, self.field, self.kind, self.n_contacts = (
+            events.well,
+            events.field,
+            events.kind,
+            events.n_contacts,
+        )
+
+    def load(self):
+        self._read.append(self.well)
+        return self._events
+
+
+def test_of_a_large_plate_some_fields_tell_what_all_wells_share_and_each_well_its_own_potency():
+    killing = [0.5] * 9 + [0.05]  # the last well's contacts hardly kill
+    fields = [
+        simulated([7, n], kind="sample", well=f"C{n:02d}", kills=share) for n, share in enumerate(killing, 1)
+    ]
+    fields.append(simulated([7, 11], kind="target_only", well="D01"))
+    whole = fit_lag_model(fields, max_lag_min=120.0)
+    read = []
+    some = fit_lag_model([OnDisk(each, read) for each in fields], max_lag_min=120.0, most_contacts=1)
+    assert whole.fitted_fields == (10, 10)
+    assert some.fitted_fields == (8, 10)
+    assert some == fit_lag_model(fields[::-1], max_lag_min=120.0, most_contacts=1)
+    assert some.kills_per_contact_min == pytest.approx(whole.kills_per_contact_min, rel=0.25)
+    assert set(some.potency) == {each.well for each in fields}
+    for well in ("C01", "C10", *(well for well in some.potency if well != "D01")):
+        assert some.potency[well] == pytest.approx(whole.potency[well], rel=0.3, abs=0.05)
+    assert some.potency["C10"] < 0.4
+    assert len(read) <= 2 * len(fields)

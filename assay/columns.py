@@ -97,13 +97,7 @@ TABLES: dict[str, tuple[Column, ...]] = {
             later=True,
         ),
         Column("n_engagements", "int", "how often it held on, at one place each time", True, later=True),
-        Column(
-            "engaged_first_frame",
-            "int",
-            "first frame of the longest of these, null without",
-            True,
-            later=True,
-        ),
+        Column("engaged_first_frame", "int", "first frame of the longest, null without", True, later=True),
         Column("engaged_last_frame", "int", "its last frame, included", True, later=True),
         Column(
             "engagements",
@@ -141,9 +135,22 @@ TABLES: dict[str, tuple[Column, ...]] = {
         ),
         Column("probability", "float", "that this is a death at all"),
         Column("evidence", "text", "what spoke for it, joined by +"),
-        Column(
-            "uncredited_share", "float", "share of the death that no effector gets; null for effectors", True
-        ),
+        Column("uncredited_share", "float", "share that no effector gets; null for effectors", True),
+    ),
+    "doubtful_deaths": (
+        _WELL,
+        _FIELD,
+        _TARGET,
+        Column("frame", "int", "most probable frame of the onset, if it died"),
+        Column("first_possible_frame", "int", "start of the interval that holds the onset"),
+        Column("last_possible_frame", "int", "end of that interval, included"),
+        Column("time_min", "float", "minutes since frame 0"),
+        Column("probability", "float", "that this is a death at all: too small for the deaths table"),
+        Column("evidence", "text", "what spoke for it, joined by +"),
+        Column("uncredited_share", "float", "share of the death that no effector would get", True),
+        Column("effector_track_id", "int", "who would get most of it; null for nobody", True),
+        Column("share", "float", "how much that is", True),
+        Column("lag_min", "float", "from the beginning of its contact to the death", True),
     ),
     "kills": (
         _WELL,
@@ -184,12 +191,7 @@ TABLES: dict[str, tuple[Column, ...]] = {
         Column("focus", "float", "median sharpness, comparable within a plate only", True),
         Column("drift_um", "float", "largest stage displacement from frame 0", True),
         Column("saturated_percent", "float", "pixels at the sensor's limit, highest channel", True),
-        Column(
-            "brightness_change_percent",
-            "float",
-            "last against first frames, the channel that changed most",
-            True,
-        ),
+        Column("brightness_change_percent", "float", "last against first frames, largest of channels", True),
         Column("lost_percent", "float", "tracks that end as lost, of all that end", True),
         Column(
             "effector_step_um", "float", "19 in 20 steps of effectors from frame to frame are shorter", True
@@ -299,6 +301,9 @@ _REVIEW_COLUMNS: dict[str, tuple[Column, ...]] = {
 REVIEWED_PREFIX = "reviewed/"
 REVIEWED_TABLES = tuple(_REVIEW_COLUMNS)
 """Tables that decisions of readers change: `reviewed/deaths` has the columns of `deaths` and those above."""
+
+LATER_TABLES = ("doubtful_deaths",)
+"""RESULTS of before these were declared lack them."""
 
 MEAN_PREFIX = "mean_"
 """The cells table has one further float column per channel: `mean_<channel>`."""

@@ -33,6 +33,9 @@ from assay.vanishing import Sightings, sightings, track_places
 FEWEST_FRAMES = FEWEST_SIGHTS
 """A film of fewer frames gives no death, as a cell seen in fewer does not."""
 
+DOUBTFUL = 0.05
+"""A death that is less probable than those that are listed, but not than this, is kept for a reader to look at."""
+
 _INTERVAL = 0.90
 _WITHOUT_DYE = 0.9  # no death is surer than this where no dye shows it
 _UNFOLDING_MIN = (
@@ -63,6 +66,7 @@ class DeathSurvey:
 
     deaths: tuple[Death, ...]  # ordered by track id
     dead_from_start: frozenset[int]  # track ids; without a death dye only tails of cells that died before
+    doubtful: tuple[Death, ...] = ()  # less probable than those that are listed; counted nowhere
 
 
 def survey_deaths(
@@ -101,7 +105,8 @@ def survey_deaths(
         others: Cells of the other role; their glow is then not taken for dye.
 
     Returns:
-        Deaths ordered by track id, `death_id` counting from 1, and who was dead before the film saw it.
+        Deaths ordered by track id, `death_id` counting from 1, who was dead before the film saw it, and the deaths that
+        are too doubtful to be listed but not improbable.
     """
     masked = frozenset(int(frame) for frame in masked_frames)
     if n_frames - len(masked) < FEWEST_FRAMES or len(measures) == 0 or calibration.frame_min is None:
@@ -116,10 +121,16 @@ def survey_deaths(
         died = expit(found.log_odds) * (1 - found.burst)
         dyes = [with_usual_shapes(film, cue, died) for cue in dyes]
         found = weigh(field, dyes, supports, [usual_share(field, cue, found) for cue in supports])
-    deaths = _call(field, tracks, found, dyes, supports, min_probability)
+    deaths = _call(field, tracks, found, dyes, supports, (min_probability, math.inf))
     raised = strongest(dyes, film.strips).starts_raised if dyes else np.zeros(film.strips.count, np.bool_)
     dead = _dead_from_start(tracks, field.seen, raised, deaths)
-    return DeathSurvey(deaths=tuple(deaths), dead_from_start=dead)
+    doubtful = _call(field, tracks, found, dyes, supports, (DOUBTFUL, min_probability))
+    settled = dead | {death.track_id for death in deaths}
+    return DeathSurvey(
+        deaths=tuple(deaths),
+        dead_from_start=dead,
+        doubtful=tuple(death for death in doubtful if death.track_id not in settled),
+    )
 
 
 def _field(
@@ -155,8 +166,9 @@ def _call(
     found: Posterior,
     dyes: Sequence[Cue],
     supports: Sequence[Cue],
-    min_probability: float,
+    between: tuple[float, float],
 ) -> list[Death]:
+    """The deaths whose probability is at least the first and less than the second."""
     strips, has_dye = field.film.strips, bool(dyes)
     probability = expit(found.log_odds)
     bare = np.ones(len(probability)) if not has_dye else found.burst
@@ -165,7 +177,7 @@ def _call(
     dyed = np.any([np.isfinite(cue.values) for cue in dyes], axis=0) if has_dye else shown
     phases = np.asarray(PHASES if has_dye else (0.5,))
     deaths: list[Death] = []
-    for row in np.flatnonzero(probability >= min_probability).tolist():
+    for row in np.flatnonzero((probability >= between[0]) & (probability < between[1])).tolist():
         here = slice(strips.starts[row], strips.starts[row + 1])
         start = int(strips.frame[here][0])
         first, middle, last = _onset_quantiles(found.onset[here], phases)

@@ -1,9 +1,10 @@
 """Figures of the viewer: opening a plate of 50 GB, scrolling for an hour, a stamp of the brush, a join of tracks.
 
-    python -m benchmarks.review_images [--gb 50] [--jumps 3000] [--json F]
+    python -m benchmarks.review_images [--gb 50] [--jumps 3000] [--only opening,painting,joining,scrolling] [--json F]
+    python -m tools.virtual_screen .venv/bin/python -m benchmarks.review_images --window ...
 
-Without a window (napari's own viewer model), so that it runs anywhere; what the window's drawing adds depends on the
-graphics card. Nothing of the plate is in napari's hands but frames of the store.
+Without `--window` on napari's own viewer model, so that it runs anywhere; with it opening and scrolling are those of the
+whole napari window, every frame painted. Nothing of the plate is in napari's hands but frames of the store.
 """
 
 import argparse
@@ -24,26 +25,51 @@ from assay.review.sitting import MemoryJournal, Sitting
 from benchmarks.review_opening import counted_reads, make_results
 
 Figures = dict[str, float]
+PARTS = ("opening", "painting", "joining", "scrolling")
+_LOOK = 50  # moves between two looks at the memory
 
 
-def opening(results: Path) -> Figures:
+def _viewer(*, window: bool) -> Any:
+    if not window:
+        from napari.components import ViewerModel
+
+        return ViewerModel()
+    import napari
+
+    viewer = napari.Viewer(show=True)
+    viewer.window.resize(1600, 1000)
+    return viewer
+
+
+def _paint(*, window: bool) -> None:
+    """Let the window draw what changed."""
+    if window:
+        from qtpy.QtWidgets import QApplication
+
+        for _ in range(3):  # slicing, then the canvas, then the window
+            QApplication.processEvents()
+
+
+def opening(results: Path, *, window: bool) -> Figures:
     """Seconds and planes read until the plate is usable, and for the first click on a well."""
-    from napari.components import ViewerModel
-
     from napari_plugin.layers import Images, show_field
 
     started = time.perf_counter()
-    warm = ViewerModel()  # what napari needs for its first layers, whatever is in them
+    warm = _viewer(window=window)  # what napari needs for its first layers, whatever is in them
     warm.add_image(np.zeros((2, 8, 8), np.uint16))
     warm.add_labels(np.zeros((2, 8, 8), np.uint32))
+    _paint(window=window)
+    warm.layers.clear()
     napari_s = time.perf_counter() - started
     with counted_reads() as counted:
-        viewer = ViewerModel()
+        viewer = warm if window else _viewer(window=False)
         started = time.perf_counter()
         images = Images.open(results)
+        _paint(window=window)
         opened, before = time.perf_counter() - started, counted.planes
         started = time.perf_counter()
         show_field(viewer, images, images.fields[len(images.fields) // 2])
+        _paint(window=window)
         figures = {
             "napari_s": napari_s,
             "open_s": opened,
@@ -55,18 +81,19 @@ def opening(results: Path) -> Figures:
     return figures
 
 
-def scrolling(results: Path, jumps: int) -> Figures:
-    """Memory of the process over random jumps, runs of frames and changes of well."""
-    from napari.components import ViewerModel
+def scrolling(results: Path, jumps: int, *, window: bool, log: Path | None = None) -> Figures:
+    """Memory of the process over random jumps, runs of frames and changes of well.
 
+    It is flat when the last third of the moves needs no more than the second: the median of each is given.
+    """
     from napari_plugin.layers import Images, show_field
 
     process = psutil.Process(os.getpid())
     rng = np.random.Generator(np.random.PCG64(7))
-    viewer, images = ViewerModel(), Images.open(results)
+    viewer, images = _viewer(window=window), Images.open(results)
     show_field(viewer, images, images.fields[0])
     n_frames = images.of(images.fields[0]).shape[0]
-    most, blocked = 0, []
+    most, blocked, looks, begun = 0, [], [], time.perf_counter()
     for jump in range(jumps):
         if jump % 100 == 99:
             show_field(viewer, images, images.fields[int(rng.integers(len(images.fields)))])
@@ -75,10 +102,18 @@ def scrolling(results: Path, jumps: int) -> Figures:
         frame = min(now + 1, n_frames - 1) if scroll else int(rng.integers(n_frames))
         started = time.perf_counter()
         viewer.dims.set_current_step(0, frame)
+        _paint(window=window)
         blocked.append(time.perf_counter() - started)
-        most = max(most, process.memory_info().rss)
+        rss = process.memory_info().rss
+        most = max(most, rss)
+        if jump % _LOOK == _LOOK - 1:
+            looks.append(rss)
+            _log(log, f"{jump + 1} {(time.perf_counter() - begun) / 60:.2f} {rss / 1e6:.0f}")
+    thirds = [float(np.median(part)) / 1e6 for part in np.array_split(np.array(looks), 3) if len(part)]
     figures = {
         "jumps": jumps,
+        "minutes": (time.perf_counter() - begun) / 60,
+        **{f"rss_third_{number}_mb": value for number, value in enumerate(thirds, start=1)},
         "rss_most_mb": most / 1e6,
         "rss_end_mb": process.memory_info().rss / 1e6,
         "kept_mb": images.store.nbytes / 1e6,
@@ -186,23 +221,41 @@ def main() -> None:
     )
     parser.add_argument("--gb", type=float, default=50.0)
     parser.add_argument("--jumps", type=int, default=3000)
+    parser.add_argument("--only", default=",".join(PARTS))
+    parser.add_argument("--window", action="store_true", help="The whole window, not only napari's model.")
+    parser.add_argument("--log", type=Path, help="Moves, minutes and MB, a line every 50 moves.")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    figures: dict[str, Figures] = {}
+    only, figures = options.only.split(","), dict[str, Figures]()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        many, n_fields = make_results(folder / "many", gb=options.gb, size_px=1024, n_frames=32)
-        figures["opening"] = {"gb": options.gb, "fields": n_fields, **opening(many)}
-        _say(figures)
+        if "opening" in only:
+            many, n_fields = make_results(folder / "many", gb=options.gb, size_px=1024, n_frames=32)
+            figures["opening"] = {
+                "gb": options.gb, "fields": n_fields, **opening(many, window=options.window)
+            }  # fmt: skip
+            _say(figures)
         large, _ = make_results(folder / "large", gb=options.gb / 5, size_px=2048, n_frames=96)
-        figures["painting"] = painting(large)
-        figures["joining"] = joining(large, folder)
+        if "painting" in only:
+            figures["painting"] = painting(large)
+        if "joining" in only:
+            figures["joining"] = joining(large, folder)
         _say(figures)
-        with get_context("spawn").Pool(1) as fresh:  # making the plate took memory that is not the viewer's
-            figures["scrolling"] = fresh.apply(scrolling, (large, options.jumps))
+        if "scrolling" in only:
+            with get_context("spawn").Pool(
+                1
+            ) as fresh:  # making the plate took memory that is not the viewer's
+                settings = {"window": options.window, "log": options.log}
+                figures["scrolling"] = fresh.apply(scrolling, (large, options.jumps), settings)
     _say(figures)
     if options.json:
         options.json.write_text(json.dumps(figures, indent=1) + "\n")
+
+
+def _log(file: Path | None, line: str) -> None:
+    if file is not None:
+        with file.open("a") as out:
+            out.write(line + "\n")
 
 
 def _say(figures: dict[str, Figures]) -> None:

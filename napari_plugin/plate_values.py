@@ -18,7 +18,7 @@ from assay.errors import TableError
 from assay.io.results import Results
 from assay.io.tables import read_table
 from assay.report.plate_map import plate_shape, row_index
-from assay.review.state import DISAGREEMENT, PENDING, WITHDRAWN, ReviewState
+from assay.review.state import DISAGREEMENT, PENDING, ReviewState
 from assay.stack import FieldId
 
 
@@ -205,7 +205,7 @@ def _review_counts(state: ReviewState | None) -> dict[str, tuple[int, int, int]]
     """By well: (events, of these decided, of these disagreed about)."""
     if state is None:
         return {}
-    there = state.status != WITHDRAWN
+    there = state.counts_as_event
     names, which = np.unique(state.events["well"][there].astype(str), return_inverse=True)
     status = state.status[there]
     parts = [np.ones(len(status)), status != PENDING, status == DISAGREEMENT]

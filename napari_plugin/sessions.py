@@ -21,7 +21,7 @@ from napari_plugin.cell_book import CellBook
 from napari_plugin.layers import Images
 from napari_plugin.session import ReviewSession
 
-_TABLES = ("deaths", "kills", "contacts", "wells", "fields", "cells")
+_TABLES = ("deaths", "doubtful_deaths", "kills", "contacts", "wells", "fields", "cells")
 
 _SESSIONS: WeakKeyDictionary[Any, ReviewSession] = WeakKeyDictionary()
 

@@ -85,9 +85,8 @@ def show_agreement(results: Path, to_json: Path | None) -> None:
     from assay.review.state import replay
 
     opened = Results.open(results)
-    tables = {
-        name: read_table(opened.tables, name) for name in ("deaths", "kills", "contacts", "wells", "fields")
-    }
+    names = ("deaths", "doubtful_deaths", "kills", "contacts", "wells", "fields")
+    tables = {name: read_table(opened.tables, name) for name in names}
     events = review_events(tables)
     decisions, lost = bound_decisions(opened, events)
     state = replay(decisions, events)

@@ -75,6 +75,19 @@ def require_no_decision_lost(results: Results) -> None:
         )
 
 
+def contradicting_copies(results: Results) -> list[str]:
+    """Logs of one name that say different things, so that neither can be a copy of the other, one line each."""
+    found, first = [], dict[str, tuple[Path, bytes]]()
+    for path in (path for folder in log_folders(results) for path in log_files(folder)):
+        data, _ = log_bytes(path)
+        if data is None:  # said by verify_logs
+            continue
+        known, other = first.setdefault(path.name, (path, data))
+        if not (data.startswith(other) or other.startswith(data)):
+            found.append(f"{path}: {known} has the same name and says other things")
+    return found
+
+
 def _cut_short(name: str, header: Mapping[str, Any], hashes: Mapping[str, tuple[str, ...]]) -> list[str]:
     """Logs that this one saw when it began, and that hold less now."""
     seen = header.get("seen")

@@ -30,7 +30,7 @@ AROUND_UM = 3.0
 """So far around a corrected cell a reader would have seen another one."""
 
 _Place = tuple[FieldId, CellRole, int]
-_REVIEWED = ("deaths", "kills", "contacts", "wells", "fields", "cells")
+_REVIEWED = ("deaths", "doubtful_deaths", "kills", "contacts", "wells", "fields", "cells")
 
 
 def is_results(folder: Path) -> bool:

@@ -22,7 +22,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from assay.columns import MEAN_PREFIX, TABLES, Column, Table, columns_of, length, make_table
+from assay.columns import (
+    LATER_TABLES,
+    MEAN_PREFIX,
+    TABLES,
+    Column,
+    Table,
+    columns_of,
+    length,
+    make_table,
+    table_of_rows,
+)
 from assay.errors import TableError
 from assay.io.durable import write_whole
 from assay.io.parquet_sizes import read_bounded
@@ -64,12 +74,15 @@ def write_table(
 def read_table(path: Path, name: str) -> Table:
     """Read one result table: a folder of tables or the file itself.
 
-    A column that was declared after the table was written is unknown.
+    A column that was declared after the table was written is unknown, and a table that was declared after RESULTS were
+    made is empty.
 
     Raises:
         TableError: The file is missing, damaged, or is not such a table.
     """
     file = _file_of(Path(path), name)
+    if name in LATER_TABLES and Path(path).is_dir() and not file.exists():
+        return table_of_rows(name, ())
     stored = _read_parquet(file)
     channels = tuple(c[len(MEAN_PREFIX) :] for c in stored.column_names if _is_mean(name, c))
     columns = columns_of(name, channels)

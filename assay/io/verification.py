@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from assay.errors import AssayError, ResultsError
 from assay.io.ledger import Output, Record, difference, file_sha256
 from assay.io.results import Results
-from assay.io.review_checks import REVIEWED, lost_decisions, verify_logs
+from assay.io.review_checks import REVIEWED, contradicting_copies, lost_decisions, verify_logs
 from assay.io.review_logs import log_files, log_folders, read_log, table_digests
 from assay.io.witness import BEGUN, FILES, UNSEALED_FORMAT, place_of, units_of
 
@@ -202,25 +202,29 @@ def _is_inside(path: str) -> bool:
 
 
 def _logs(results: Results) -> tuple[list[str], int, int, set[str]]:
-    """(problems, logs, decisions, files in review/ that a decision holds the hash of)."""
+    """(problems, logs, decisions, files in review/ that a decision holds the hash of).
+
+    A log that was copied from the user's own data folder into review/ lies twice and is one log.
+    """
     problems = [f"review/{line}" for line in lost_decisions(results)]
-    n_logs = n_decisions = 0
+    counted: dict[str, int] = {}
     vouched: set[str] = set()
     for folder in log_folders(results):
         name = "review" if folder == results.review else str(folder)
         problems += [f"{name}/{problem}" for problem in verify_logs(folder)]
         for path in log_files(folder):
-            n_logs += 1
+            counted.setdefault(path.name, 0)
             try:
                 decisions = read_log(path).decisions
             except ResultsError:  # said by verify_logs
                 continue
-            n_decisions += len(decisions)
+            counted[path.name] = max(counted[path.name], len(decisions))
             for one in decisions:
                 if one.verb == "labels":
                     problems += _patch_problems(folder, name, path, one.number, one.values)
                     vouched.add(one.values["patch"])
-    return problems, n_logs, n_decisions, vouched
+    problems += contradicting_copies(results)
+    return problems, len(counted), sum(counted.values()), vouched
 
 
 def _patch_problems(folder: Path, name: str, log: Path, number: int, values: Mapping[str, Any]) -> list[str]:
@@ -276,15 +280,12 @@ def tables_since_review(results: Results) -> list[str]:
         now = table_digests(results)
     except ResultsError:  # no tables: said among the problems
         return []
-    found = []
-    for folder in log_folders(results):
-        for path in log_files(folder):
-            try:
-                log = read_log(path)
-            except ResultsError:
-                continue
-            if log.decisions and log.header["tables"] != now:
-                found.append(
-                    f"{path.name}: {len(log.decisions)} decisions on tables that were made anew since"
-                )
-    return found
+    found: dict[str, int] = {}  # a log and its copy are one
+    for path in (path for folder in log_folders(results) for path in log_files(folder)):
+        try:
+            log = read_log(path)
+        except ResultsError:
+            continue
+        if log.decisions and log.header["tables"] != now:
+            found[path.name] = max(found.get(path.name, 0), len(log.decisions))
+    return [f"{name}: {n} decisions on tables that were made anew since" for name, n in found.items()]

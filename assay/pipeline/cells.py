@@ -17,7 +17,15 @@ from assay.io.results import Results
 from assay.io.tables import read_arrays, read_table, write_arrays, write_table
 from assay.labels import CELL_ROLES, CellMeasures, CellRole, ChannelRole
 from assay.measures import concatenate as concatenate_measures
-from assay.pipeline.event_tables import cells_table, contact_rows, death_rows, sorted_cells, track_rows
+from assay.pipeline.doubtful import DOUBTFUL_DEATHS
+from assay.pipeline.event_tables import (
+    cells_table,
+    contact_rows,
+    death_rows,
+    doubtful_rows,
+    sorted_cells,
+    track_rows,
+)
 from assay.pipeline.outlines import track_given
 from assay.pipeline.pixels import field_unit_of, frame_labels_path, unit_of
 from assay.pipeline.plan import FieldPlan
@@ -108,7 +116,7 @@ def find_events(plan: FieldPlan) -> None:
     unseen = read_unseen(plan.results, plan.field)
     measures = {role: read_field_measures(plan, role) for role in CELL_ROLES}
     tracks = {role: read_tracks(plan, role) for role in CELL_ROLES}
-    deaths, dead_from_start = _deaths(plan, measures, tracks, unseen)
+    deaths, dead_from_start, doubtful = _deaths(plan, measures, tracks, unseen)
     contacts, engaged = _contacts(plan, measures, tracks, unseen.frames)
     cells = [
         cells_table(plan, measures[role], tracks[role], deaths, dead_from_start[role]) for role in CELL_ROLES
@@ -124,6 +132,7 @@ def find_events(plan: FieldPlan) -> None:
             ),
         ),
         _keep(plan, "deaths", table_of_rows("deaths", death_rows(plan, deaths))),
+        _keep(plan, DOUBTFUL_DEATHS, table_of_rows(DOUBTFUL_DEATHS, doubtful_rows(plan, doubtful))),
         write_facts(
             work_file(plan.results, "dead_from_start", plan.field),
             {role: sorted(ids) for role, ids in dead_from_start.items()},
@@ -241,10 +250,10 @@ def _deaths(
     measures: Mapping[CellRole, CellMeasures],
     tracks: Mapping[CellRole, Tracks],
     unseen: Unseen,
-) -> tuple[list[Death], dict[CellRole, frozenset[int]]]:
-    """Deaths of both roles, numbered through the field, and who was dead when first seen."""
+) -> tuple[list[Death], dict[CellRole, frozenset[int]], tuple[Death, ...]]:
+    """Deaths of both roles, numbered through the field, who was dead when first seen, and targets' doubtful deaths."""
     if plan.shape[0] < 2:
-        return [], {role: frozenset() for role in CELL_ROLES}
+        return [], {role: frozenset() for role in CELL_ROLES}, ()
     background = background_levels(
         read_field_quality(plan),
         plan.channel_names,
@@ -270,7 +279,8 @@ def _deaths(
     }
     found = [*surveys["target"].deaths, *surveys["effector"].deaths]
     numbered = [replace(death, death_id=number) for number, death in enumerate(found, start=1)]
-    return numbered, {role: survey.dead_from_start for role, survey in surveys.items()}
+    dead = {role: survey.dead_from_start for role, survey in surveys.items()}
+    return numbered, dead, surveys["target"].doubtful
 
 
 def _contacts(

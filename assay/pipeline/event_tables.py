@@ -150,6 +150,23 @@ def engagements_of(text: str) -> list[tuple[int, int, float]]:
     return found
 
 
+def doubtful_rows(plan: FieldPlan, deaths: Sequence[Death]) -> list[dict[str, Any]]:
+    """Targets' deaths that are too doubtful to be listed; `doubtful.py` says who would get them."""
+    names = ("frame", "first_possible_frame", "last_possible_frame", "probability")
+    return [
+        {
+            "well": plan.field.well,
+            "field": plan.field.field,
+            "target_track_id": death.track_id,
+            **{name: getattr(death, name) for name in names},
+            "time_min": plan.calibration.minutes(death.frame),
+            "evidence": "+".join(death.evidence),
+            **dict.fromkeys(("uncredited_share", "effector_track_id", "share", "lag_min")),
+        }
+        for death in deaths
+    ]
+
+
 def death_rows(plan: FieldPlan, deaths: Sequence[Death]) -> list[dict[str, Any]]:
     """Uncredited shares are 1 until `plate.py` credits the deaths; effectors have none."""
     return [

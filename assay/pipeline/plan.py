@@ -21,9 +21,9 @@ _REVISIONS = {
     "pairs": 1,
     "link": 5,
     "labels": 1,
-    "events": 7,
+    "events": 8,
     "credit": 3,
-    "summary": 8,
+    "summary": 9,
     "label images": 1,
     "labels plate": 1,
 }

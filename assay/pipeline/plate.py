@@ -25,6 +25,7 @@ from assay.pipeline.cells import (
 )
 from assay.pipeline.credit_tables import contacts_table, credit_facts, effectors_table, write_credit_facts
 from assay.pipeline.credited import write_credited
+from assay.pipeline.doubtful import DOUBTFUL_DEATHS, doubtful_table
 from assay.pipeline.events_of import events_of, outcome_of
 from assay.pipeline.outlines import read_doubts
 from assay.pipeline.plan import FieldPlan, RunPlan
@@ -66,6 +67,14 @@ def write_result_tables(plan: RunPlan, results: Results, failed: Mapping[FieldId
     wells = well_rows(plan.protocol, rows, outcomes, model)
     tables = {
         "deaths": _deaths_table(fields, events, [uncredited for _, uncredited in credits]),
+        DOUBTFUL_DEATHS: doubtful_table(
+            {
+                (field.field.well, field.field.field): read_event_table(field, DOUBTFUL_DEATHS)
+                for field in fields
+            },
+            events,
+            model,
+        ),
         "kills": table_of_rows(
             "kills",
             [_kill_row(of, kill) for of, (kills, _) in zip(events, credits, strict=True) for kill in kills],

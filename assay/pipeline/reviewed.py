@@ -38,7 +38,7 @@ from assay.pipeline.reviewed_rows import (
     with_tracks_now,
 )
 from assay.review.decisions import TRACK_VERBS, Decision
-from assay.review.state import ACCEPTED, REJECTED, WITHDRAWN, ReviewState
+from assay.review.state import ACCEPTED, REJECTED, ReviewState
 from assay.stack import FieldId
 from assay.survival import ControlDeaths, CountedWell, FieldOutcome, control_deaths, untold
 
@@ -301,8 +301,11 @@ def _events_of(blocks: Mapping[FieldId, FieldBlock]) -> dict[tuple[str, int, int
 def _reviewed_by_well(state: ReviewState) -> dict[str, tuple[int, int]]:
     """Well -> events that stand, or stood before they were rejected, and those of them that are decided."""
     counts: dict[str, tuple[int, int]] = {}
-    for well, status in zip(state.events["well"].tolist(), state.status.tolist(), strict=True):
-        if status == WITHDRAWN:
+    rows = zip(
+        state.events["well"].tolist(), state.status.tolist(), state.counts_as_event.tolist(), strict=True
+    )
+    for well, status, is_event in rows:
+        if not is_event:
             continue
         events, reviewed = counts.get(well, (0, 0))
         counts[well] = (events + 1, reviewed + (status in (ACCEPTED, REJECTED)))

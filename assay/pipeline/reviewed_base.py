@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from assay.columns import REVIEWED_TABLES, Table, length
+from assay.columns import LATER_TABLES, REVIEWED_TABLES, Table, length
 from assay.field_events import FieldEvents, link_doubts
 from assay.io.results import Results
 from assay.io.tables import read_arrays, read_table
@@ -52,7 +52,7 @@ class BasePlate:
             AssayError: RESULTS are not whole.
         """
         results = Path(results)
-        names = {*REVIEWED_TABLES, "fields"}
+        names = {*REVIEWED_TABLES, *LATER_TABLES, "fields"}
         tables = {name: read_table(results / "tables", name) for name in sorted(names)}
         credited = read_credited(results)
         protocol = Results.open(results).read_protocol()

@@ -38,6 +38,7 @@ class DeathChange:
     killer: float | None = None  # effector's track id, NaN: nobody; None: as the model shares it out
     killer_frame: int | None = None  # in which the reader saw the killer; None: not written down
     readers: str = ""
+    doubtful: Death | None = None  # as the pipeline listed it that did not call it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,6 +174,11 @@ def _why_not(change: DeathChange, events: FieldEvents, deaths: Mapping[int, Deat
 
 def _added(change: DeathChange, number: int) -> Death:
     assert change.frame is not None
+    listed = change.doubtful
+    if listed is not None and change.frame == listed.frame:  # as it was shown, with the interval of its onset
+        return replace(
+            listed, death_id=number, track_id=change.target_track_id, probability=1.0, evidence=_read(listed)
+        )
     return Death(
         death_id=number,
         role="target",
@@ -183,6 +189,10 @@ def _added(change: DeathChange, number: int) -> Death:
         probability=1.0,
         evidence=("reader",),
     )
+
+
+def _read(listed: Death) -> tuple[str, ...]:
+    return (*(one for one in listed.evidence if one), "reader")
 
 
 def _as_decided(death: Death, change: DeathChange) -> Death:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from assay.columns import REVIEWED_PREFIX, REVIEWED_TABLES, Table
+from assay.columns import LATER_TABLES, REVIEWED_PREFIX, REVIEWED_TABLES, Table
 from assay.errors import TableError
 from assay.io.durable import write_whole
 from assay.io.ledger import file_sha256
@@ -188,7 +188,8 @@ def _summary(results: Path, review: Review) -> dict[str, Any]:
 
 def _tables(results: Results) -> dict[str, str]:
     """Name -> sha256 of every table that the reviewed ones are made of."""
-    names = sorted({*REVIEWED_TABLES, "fields"})
+    there = [name for name in LATER_TABLES if (results.tables / f"{name}.parquet").is_file()]
+    names = sorted({*REVIEWED_TABLES, *there, "fields"})
     files = {name: results.tables / f"{name}.parquet" for name in names}
     return {name: file_sha256(file) if file.is_file() else "" for name, file in files.items()}
 

@@ -9,9 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from assay.columns import Table, length, table_of_rows, take
+from assay.deaths import Death
 from assay.lag_model import LagModel
 from assay.pipeline.credit_tables import FOLLOWED
 from assay.pipeline.credited import FilmFacts
+from assay.pipeline.doubtful import doubtful_death
 from assay.pipeline.reviewed_base import BasePlate
 from assay.pipeline.reviewed_corrections import TrackNow
 from assay.pipeline.reviewed_events import NO_CONTACT, CreditedField, DeathChange
@@ -25,8 +27,10 @@ def changes_of(state: ReviewState) -> dict[FieldId, tuple[DeathChange, ...]]:
     """What the decisions come to, field by field; events that are unsure or in dispute stay as they were."""
     found: dict[FieldId, list[DeathChange]] = {}
     decided = np.flatnonzero(np.isin(state.status, (ACCEPTED, REJECTED)))
+    is_uncalled = state.is_uncalled
     for row in decided.tolist():
-        added, rejected = row >= state.n_pipeline_events, state.status[row] == REJECTED
+        uncalled, rejected = bool(is_uncalled[row]), state.status[row] == REJECTED
+        added = uncalled or row >= state.n_pipeline_events
         if added and rejected:
             continue
         event = str(state.events["event"][row])
@@ -40,10 +44,16 @@ def changes_of(state: ReviewState) -> dict[FieldId, tuple[DeathChange, ...]]:
             killer=float(state.killer[row]) if state.killer_chosen[row] else None,
             killer_frame=_killer_frame(state, event) if state.killer_chosen[row] else None,
             readers="+".join(sorted(state.of(event).verdicts)),
+            doubtful=_as_listed(state, row) if uncalled else None,
         )
         place = FieldId(str(state.events["well"][row]), int(state.events["field"][row]))
         found.setdefault(place, []).append(change)
     return {place: tuple(found[place]) for place in sorted(found)}
+
+
+def _as_listed(state: ReviewState, row: int) -> Death:
+    """A death that was not called, as the pipeline listed it."""
+    return doubtful_death({name: column[row] for name, column in state.events.items()}, 0)
 
 
 def with_tracks_now(change: DeathChange, track_now: TrackNow) -> DeathChange:

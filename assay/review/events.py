@@ -1,15 +1,19 @@
 """The events that a person reviews: the target deaths of a plate with who is credited, and who else could be.
 
+After them come the deaths that were too doubtful to be called (the table doubtful_deaths): they count nowhere until a
+reader accepts one. They have no number (`death_id` 0) and the name of the event that a reader would add.
+
 Knows the result tables; knows no decisions.
 """
 
+import hashlib
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from assay.columns import Table, length, take
+from assay.columns import Table, concatenate, length, take
 
 EVENT_COLUMNS = (
     "event",
@@ -35,6 +39,9 @@ EVENT_COLUMNS = (
     "x_um",
 )
 
+UNCALLED = "uncalled"
+"""The flag of deaths that were too doubtful to be called."""
+
 _DOUBTED = (0.2, 0.8)  # a death of a probability between
 _RIVAL = 0.2  # share from which a second effector could be the killer
 _WIDE_FRAMES = 5
@@ -45,19 +52,33 @@ def event_name(well: str, field: int, death_id: int) -> str:
     return f"{well}/{field}/d{death_id}"
 
 
+def new_event_name(well: str, field: int, target_track_id: int) -> str:
+    """Name of an event that a reader adds: two readers who add the same target's death name the same event."""
+    digest = hashlib.sha256(f"{well}/{field}/{target_track_id}".encode()).hexdigest()
+    return f"{well}/{field}/new-{digest[:8]}"
+
+
 def review_events(tables: Mapping[str, Table]) -> Table:
-    """One row per target death, in the order of the deaths table.
+    """One row per target death, in the order of the deaths table, then one per doubtful death that was not called.
 
     Args:
-        tables: The result tables `deaths`, `kills` and `contacts`; `wells` for the conditions, `fields` to flag deaths
-            of fields that do not count, `cells` (well, field, frame, role, track_id, y_um, x_um are enough) for where
-            the target is.
+        tables: The result tables `deaths`, `kills` and `contacts`; `doubtful_deaths` for those that were not called,
+            `wells` for the conditions, `fields` to flag deaths of fields that do not count, `cells` (well, field, frame,
+            role, track_id, y_um, x_um are enough) for where the target is.
 
     Returns:
         EVENT_COLUMNS. killer_track_id is NaN where nobody is more probable than any effector; killer_share, lag_min and
         contact_min are of the killer, or where that is nobody of the effector with the largest share. condition is
         empty and y_um, x_um are NaN where they are not known.
     """
+    called = _called_events(tables)
+    doubtful = tables.get("doubtful_deaths")
+    if doubtful is None or not length(doubtful):
+        return called
+    return concatenate([called, _uncalled_events(tables, doubtful)])
+
+
+def _called_events(tables: Mapping[str, Table]) -> Table:
     deaths = take(tables["deaths"], tables["deaths"]["role"] == "target")
     n = length(deaths)
     wells = _well_codes(tables)
@@ -84,6 +105,27 @@ def review_events(tables: Mapping[str, Table]) -> Table:
     events["condition"] = _conditions(events["well"], tables.get("wells"))
     events["y_um"], events["x_um"] = _places(events, tables.get("cells"), wells)
     events["flags"] = _flags(events, second, _fields_that_do_not_count(events, tables.get("fields")))
+    return {name: events[name] for name in EVENT_COLUMNS}
+
+
+def _uncalled_events(tables: Mapping[str, Table], doubtful: Table) -> Table:
+    n = length(doubtful)
+    wells = _well_codes({**tables, "deaths": doubtful})
+    events: Table = {name: doubtful[name] for name in EVENT_COLUMNS if name in doubtful}
+    events["death_id"] = np.zeros(n, dtype=np.int64)
+    parts = (doubtful[name].tolist() for name in ("well", "field", "target_track_id"))
+    events["event"] = _texts([new_event_name(*part) for part in zip(*parts, strict=True)], n)
+    effector, share = doubtful["effector_track_id"], np.nan_to_num(doubtful["share"])
+    uncredited = np.nan_to_num(events["uncredited_share"], nan=1.0)
+    events["killer_track_id"] = np.where(share > uncredited, effector, np.nan)
+    events["killer_share"] = share
+    events["contact_min"], events["n_candidates"] = _contact_facts(
+        events, effector, tables["contacts"], wells
+    )
+    events["condition"] = _conditions(events["well"], tables.get("wells"))
+    events["y_um"], events["x_um"] = _places(events, tables.get("cells"), wells)
+    said = _flags(events, np.zeros(n), _fields_that_do_not_count(events, tables.get("fields")))
+    events["flags"] = _texts([f"{UNCALLED}, {one}".removesuffix(", ") for one in said.tolist()], n)
     return {name: events[name] for name in EVENT_COLUMNS}
 
 
@@ -116,6 +158,8 @@ class ContactBook:
         for effector in effectors.tolist():
             mine = take(contacts, contacts["effector_track_id"] == effector)
             share = float(kills["share"][kills["effector_track_id"] == effector].sum())
+            if int(event["death_id"]) == 0 and effector == event.get("killer_track_id"):
+                share = float(event["killer_share"])  # of a death that was not called this one share is known
             seen = length(mine) > 0
             rows.append((
                 effector,

@@ -6,6 +6,9 @@ have in it and k = p c, the kills of the well are off by k (1 - k) for this even
 c^2 p (1 - p) of that, who did it for the rest, p c (1 - c). A reader can always say the first and half of the time the
 second: how often a film shows it is not known beforehand.
 
+Of a death that was too doubtful to be called the pipeline counts nothing, so that the kills are off by all of k: whether
+it is a death accounts for c^2 p, and the expected error of the well by k for each such event.
+
 Probabilities may be too sure of themselves, so they are moved by what readers found in events of about the same
 probability, the more the more of these were decided.
 """
@@ -118,7 +121,8 @@ def decision_values(events: Table, state: ReviewState, *, wells: Table | None = 
     """
     p = learned_probability(events, state)
     credited = 1 - _uncredited(events)
-    value = credited**2 * p * (1 - p) + TELLS_KILLER * p * credited * (1 - credited)
+    is_death = credited**2 * p * np.where(state.is_uncalled, 1.0, 1 - p)
+    value = is_death + TELLS_KILLER * p * credited * (1 - credited)
     best = np.minimum(np.nan_to_num(events["killer_share"]), credited)
     value = value + _WHICH_EFFECTOR**2 * p * (credited - best)
     return np.where(_open(events, state), value * _weights(events, state, wells) ** 2, 0.0)
@@ -155,7 +159,8 @@ def stop_rule(events: Table, state: ReviewState, wells: Table, *, part: float = 
     is_open = _open(events, state)
     credited = 1 - _uncredited(events)
     kill = learned_probability(events, state) * credited
-    shift = kill - np.clip(events["probability"], _NEVER_SURER, 1 - _NEVER_SURER) * credited
+    counted = np.where(state.is_uncalled, 0.0, np.clip(events["probability"], _NEVER_SURER, 1 - _NEVER_SURER))
+    shift = kill - counted * credited
     codes, names = texts_of(events, state, "well")
     order = review_order(events, state)
     order = order[is_open[order]]

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from assay.columns import Table, length, take
 from assay.review.decisions import HISTORY_VERBS, TRACK_VERBS, Decision
-from assay.review.state import new_event_name
+from assay.review.events import new_event_name
 
 NEAR_UM = 8.0
 NEAR_FRAMES = 3
@@ -128,7 +128,11 @@ def _event_now(one: Decision, found: _Lookup) -> tuple[str, str]:
     y, x = _target_places(here, found)
     away = np.hypot(y - one.anchor["y_um"], x - one.anchor["x_um"])
     late = np.abs(here["frame"] - one.anchor["frame"])
-    row = _only_one(away / NEAR_UM + late / NEAR_FRAMES, (away <= NEAR_UM) & (late <= NEAR_FRAMES))
+    near, called = (away <= NEAR_UM) & (late <= NEAR_FRAMES), here["death_id"] > 0
+    near &= (
+        called if (near & called).any() else ~called
+    )  # one that was not called only where there is no other
+    row = _only_one(away / NEAR_UM + late / NEAR_FRAMES, near)
     if row is None:
         return (
             "",
@@ -139,6 +143,8 @@ def _event_now(one: Decision, found: _Lookup) -> tuple[str, str]:
 
 def _added_now(one: Decision, found: _Lookup) -> tuple[str, str]:
     name, _ = _event_now(one, found)
+    if "/new-" in name:  # it is listed now, and still not called
+        return name, ""
     if name:
         return "", f"the pipeline finds this death itself now, as {name}: review it there"
     track = _nearest_track(found, one.event, "target", one.values["frame"], one.anchor)

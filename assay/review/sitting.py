@@ -16,13 +16,13 @@ import numpy as np
 from assay.columns import Table
 from assay.errors import ResultsError
 from assay.review.decisions import EVENT_VERBS, HISTORY_VERBS, Decision, check_decision
+from assay.review.events import new_event_name
 from assay.review.state import (
     ACCEPTED,
     DISAGREEMENT,
     STATUSES,
     WITHDRAWN,
     ReviewState,
-    new_event_name,
     replay,
 )
 
@@ -242,7 +242,7 @@ class Sitting:
     def _anchor(self, decision: Decision) -> dict[str, float | int]:
         """Frame and place of the target, as the event was found; of an added one as the reader says."""
         events, row = self.state.events, self.state.row_of(decision.event)
-        if row is not None:
+        if row is not None and decision.verb != "add":
             frame = int(events["frame"][row])
             place: tuple[float, float] | None = (float(events["y_um"][row]), float(events["x_um"][row]))
             who = (events["well"][row], int(events["field"][row]), int(events["target_track_id"][row]))

@@ -6,7 +6,6 @@ A retime or a killer also says that the death is real. An accept stands for the 
 frame, and unless blinded with its killer. Frames up to `SAME_FRAMES` apart are no contradiction.
 """
 
-import hashlib
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -58,17 +57,11 @@ class EventState:
     notes: tuple[tuple[str, str], ...] = ()  # (reader, note)
 
 
-def new_event_name(well: str, field: int, target_track_id: int) -> str:
-    """Name of an event that a reader adds: two readers who add the same target's death name the same event."""
-    digest = hashlib.sha256(f"{well}/{field}/{target_track_id}".encode()).hexdigest()
-    return f"{well}/{field}/new-{digest[:8]}"
-
-
 class ReviewState:
     """What stands now. Read it; `Sitting` and `replay` change it.
 
-    The arrays have one entry per row of `events`, which holds the pipeline's events and then those that readers
-    added, in the order of their adding; rows never move.
+    The arrays have one entry per row of `events`, which holds the pipeline's events, those it did not call last, and then
+    those that readers added, in the order of their adding; rows never move.
     """
 
     def __init__(self, events: Table) -> None:
@@ -151,9 +144,23 @@ class ReviewState:
             self._texts[name] = coded(self.events[name])
         return self._texts[name]
 
+    @property
+    def is_uncalled(self) -> NDArray[np.bool_]:
+        """Rows of deaths that the pipeline found too doubtful to call."""
+        uncalled = np.asarray(self.events["death_id"] == 0)
+        uncalled[self.n_pipeline_events :] = False
+        return uncalled
+
+    @property
+    def counts_as_event(self) -> NDArray[np.bool_]:
+        """Rows that are events: those that were not called only where a reader says that they are deaths."""
+        said = (self.status == ACCEPTED) | (self.status == DISAGREEMENT)
+        return np.asarray((self.status != WITHDRAWN) & (said | ~self.is_uncalled), dtype=bool)
+
     def counts(self) -> dict[str, int]:
-        """How many events have which status."""
-        found = np.bincount(self.status, minlength=len(STATUSES)).tolist()
+        """How many events have which status; deaths that were not called count once a reader says that they are deaths."""
+        found = np.bincount(self.status[self.counts_as_event], minlength=len(STATUSES)).tolist()
+        found[WITHDRAWN] = int(np.sum(self.status == WITHDRAWN))
         return dict(zip(STATUSES, found, strict=True))
 
     def apply(self, decision: Decision) -> list[str]:

@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from assay.deaths import Death, survey_deaths
+from assay.deaths import DOUBTFUL, Death, survey_deaths
 from assay.labels import CellMeasures
 from assay.tracks import Track, Tracks
 from assay.units import Calibration
@@ -407,3 +407,20 @@ def test_hard_fields_give_few_false_deaths():
     deaths = deaths_in(field)
     false = [death for death in deaths if death.track_id not in field.onsets]
     assert len(false) <= 0.1 * len(deaths)
+
+
+def test_a_death_too_doubtful_to_be_called_is_kept_apart_and_the_called_ones_stay_as_they_are():
+    """A dye that rises by about the noise: the less probable it is, the less it may be called."""
+    dye = dying(resting(seed=3), 4, first=20)
+    for row, peak in ((2, 26.0), (7, 22.0)):
+        dye = dying(dye, row, first=30, peak=peak)
+    tracks, measures = measures_of(dye)
+    every = survey(tracks, measures, least=DOUBTFUL)
+    assert every.doubtful == ()
+    least = 1.01 * sorted(death.probability for death in every.deaths)[-2]
+    found = survey(tracks, measures, least=least)
+    assert [death.track_id for death in found.deaths] == [5]
+    assert found.deaths[0].probability == max(death.probability for death in every.deaths)
+    left = {d.track_id: (d.frame, d.probability) for d in every.deaths if d.probability < least}
+    assert left
+    assert {d.track_id: (d.frame, d.probability) for d in found.doubtful} == left

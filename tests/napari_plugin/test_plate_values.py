@@ -79,7 +79,7 @@ def test_reviewed_share_and_disagreements_are_counted_by_well(tables: dict[str, 
     status = np.array(
         [0, 1, 3, 4, 0, 5], np.int8
     )  # pending, accepted, unsure, disagreement; pending; withdrawn
-    state = SimpleNamespace(events=events, status=status)
+    state = SimpleNamespace(events=events, status=status, counts_as_event=status != 5)
     plate: Any = plate_of(tables)
     reviewed = plate.values("reviewed", state=state)
     assert reviewed["A01"].value == 75.0

@@ -19,6 +19,7 @@ from assay.io.review_checks import verify_logs
 from assay.io.review_logs import bound_decisions, open_log, read_log, read_logs
 from assay.io.review_sidecars import sidecar_folder
 from assay.io.tables import write_table
+from assay.io.verification import verify_results
 from assay.review.chain import START, chained_line
 from assay.review.decisions import Decision
 from assay.review.sitting import Sitting
@@ -208,6 +209,21 @@ def test_of_two_copies_of_a_log_the_longer_counts_and_two_that_differ_are_refuse
     (results.review / log.name).write_bytes(whole.replace(b"accept", b"unsure"))
     with pytest.raises(ResultsError, match="has the same name and says other things"):
         read_logs(results)
+
+
+def test_verify_counts_a_log_and_its_copy_once_and_finds_copies_that_contradict(results, monkeypatch):
+    log = sidecar_of(results, monkeypatch)
+    results.review.mkdir(exist_ok=True)
+    shutil.copy(log, results.review)
+    found = verify_results(results)
+    assert (found.n_logs, found.n_decisions) == (1, 1)
+    assert not [line for line in found.problems if log.name in line]
+    other, other_log = sitting(results)
+    other.decide("unsure", NAMES[0])
+    other_log.close()
+    (results.review / log.name).write_bytes(other_log.path.read_bytes())
+    found = verify_results(results)
+    assert [line for line in found.problems if "has the same name and says other things" in line]
 
 
 def test_results_that_were_moved_find_their_sidecar_and_a_copy_beside_them_does_not(results, monkeypatch):

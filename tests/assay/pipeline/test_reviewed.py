@@ -8,16 +8,17 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from assay.columns import Table, concatenate, take
+from assay.columns import Table, concatenate, table_of_rows, take
 from assay.contacts import Contact
 from assay.deaths import Death
 from assay.field_events import FieldEvents
+from assay.pipeline.doubtful import doubtful_table
 from assay.pipeline.reviewed import ReviewedPlate, what_changed
 from assay.pipeline.reviewed_base import BasePlate
 from assay.pipeline.reviewed_events import Lives
 from assay.protocol import parse_protocol
 from assay.review.decisions import Decision
-from assay.review.events import review_events
+from assay.review.events import new_event_name, review_events
 from assay.review.sitting import MemoryJournal, Sitting
 from assay.review.state import ReviewState, replay
 from assay.tracks import Track
@@ -389,3 +390,60 @@ def test_the_second_half_of_a_cell_lives_on_when_its_death_is_rejected(base: Bas
     assert well(made.tables, "B02")["n_targets"] == 9
     sitting.decide("reject", "B02/0/d1", reason="debris")
     assert well(reviewed(made, sitting), "B02")["n_targets"] == 10
+
+
+@pytest.fixture(scope="module")
+def with_uncalled(base: BasePlate) -> BasePlate:
+    """The same plate; target 4 of B02, which effector 1 touched, may have died in frame 26, and 5, which nobody touched."""
+    parts = {("B02", 0): table_of_rows("doubtful_deaths", [_uncalled(4, 26), _uncalled(5, 20)])}
+    events = [base.field(place).events for place in base.films]
+    tables = {**base.tables, "doubtful_deaths": doubtful_table(parts, events, base.model)}
+    return BasePlate(
+        tables=tables, films=base.films, protocol=base.protocol, model=base.model, lives_of=base.lives_of
+    )
+
+
+def _uncalled(target: int, frame: int) -> dict[str, object]:
+    return {
+        "well": "B02", "field": 0, "target_track_id": target, "frame": frame, "first_possible_frame": frame - 1,
+        "last_possible_frame": frame + 2, "time_min": 5.0 * frame, "probability": 0.3, "evidence": "vanished",
+        "uncredited_share": None, "effector_track_id": None, "share": None, "lag_min": None,
+    }  # fmt: skip
+
+
+def test_the_held_model_says_who_would_get_a_death_that_was_not_called(with_uncalled):
+    table = with_uncalled.tables["doubtful_deaths"]
+    assert table["effector_track_id"][0] == 1
+    assert table["share"][0] + table["uncredited_share"][0] == pytest.approx(1)
+    assert table["lag_min"][0] == 5.0 * (26 - 20)
+    assert np.isnan(table["effector_track_id"][1])
+    assert table["uncredited_share"][1] == 1
+
+
+def test_deaths_that_were_not_called_change_nothing_until_one_is_accepted(base, with_uncalled):
+    sitting = Sitting(review_events(with_uncalled.tables), MemoryJournal(), reader="ana")
+    four, five = new_event_name("B02", 0, 4), new_event_name("B02", 0, 5)
+    sitting.decide("reject", five, reason="debris")
+    sitting.decide("unsure", four)
+    untouched = ReviewedPlate(base).update(replay((), review_events(base.tables)))
+    looked_at = reviewed(with_uncalled, sitting)
+    for name, table in untouched.items():
+        for column, values in table.items():
+            np.testing.assert_array_equal(looked_at[name][column], values)
+    sitting.decide("accept", four)
+    tables = reviewed(with_uncalled, sitting)
+    row = int(np.flatnonzero((tables["deaths"]["well"] == "B02") & (tables["deaths"]["track_id"] == 4))[0])
+    death = {name: column[row] for name, column in tables["deaths"].items()}
+    assert (death["frame"], death["first_possible_frame"], death["last_possible_frame"]) == (26, 25, 28)
+    assert (death["probability"], death["evidence"]) == (1.0, "vanished+reader")
+    assert (death["event"], death["review"], death["reviewed_by"]) == (four, "added", "ana")
+    share = 1 - death["uncredited_share"]
+    now, was = well(tables, "B02"), well(untouched, "B02")
+    assert now["deaths"] == pytest.approx(was["deaths"] + 1)
+    assert now["kills"] == pytest.approx(was["kills"] + share)
+    assert (now["n_events"], now["n_reviewed"]) == (was["n_events"] + 1, 1)
+    sitting.undo()
+    sitting.undo()
+    sitting.undo()
+    again = reviewed(with_uncalled, sitting)
+    np.testing.assert_array_equal(again["wells"]["kills"], untouched["wells"]["kills"])

@@ -91,6 +91,30 @@ def events_of(n: int = 6) -> Table:
     return {**events, "y_um": 100.0 * np.arange(1, n + 1), "x_um": np.full(n, 50.0)}
 
 
+def doubtful(target: int, frame: int, probability: float, **more: Any) -> dict[str, Any]:
+    """A death of well B02 that was not called; effector 6 would get 0.6 of it, nobody 0.2."""
+    return {
+        "well": "B02",
+        "field": 0,
+        "target_track_id": target,
+        "frame": frame,
+        "first_possible_frame": frame - 2,
+        "last_possible_frame": frame + 1,
+        "time_min": frame * FRAME_MIN,
+        "probability": probability,
+        "evidence": "vanished",
+        "uncredited_share": 0.2,
+        "effector_track_id": 6,
+        "share": 0.6,
+        "lag_min": 12.0,
+    } | more
+
+
+def with_doubtful(tables: Mapping[str, Table], *rows: Mapping[str, Any]) -> dict[str, Table]:
+    """The same tables with deaths that were not called."""
+    return {**tables, "doubtful_deaths": table_of_rows("doubtful_deaths", rows)}
+
+
 def ticking() -> Iterator[str]:
     """A clock that shows another second whenever it is looked at."""
     for second in range(100_000):

@@ -1,9 +1,10 @@
 import numpy as np
 
 from assay.columns import Table
+from assay.review.events import new_event_name
 from assay.review.rebinding import rebind
 from assay.review.sitting import MemoryJournal, Sitting
-from assay.review.state import new_event_name, replay
+from assay.review.state import replay
 from tests.assay.review.small_reviews import events_of
 
 OLD = events_of(4)  # targets at y 100, 200, 300, 400 um, frames 10 to 40

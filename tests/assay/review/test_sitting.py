@@ -6,8 +6,9 @@ import pytest
 
 from assay.errors import ResultsError, StorageError
 from assay.review.decisions import Decision, check_decision, decision_of
+from assay.review.events import new_event_name
 from assay.review.sitting import MemoryJournal, Sitting
-from assay.review.state import new_event_name, replay
+from assay.review.state import replay
 from tests.assay.review.small_reviews import events_of, same_state, sitting_of
 
 EVENTS = events_of(4)

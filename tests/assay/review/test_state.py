@@ -6,8 +6,9 @@ from hypothesis import strategies as st
 
 from assay.errors import ResultsError
 from assay.review.decisions import decision_of
+from assay.review.events import new_event_name
 from assay.review.sitting import MemoryJournal, Sitting
-from assay.review.state import ReviewState, new_event_name, replay
+from assay.review.state import ReviewState, replay
 from tests.assay.review.small_reviews import events_of, same_state, sitting_of, ticking
 
 EVENTS = events_of(4)

@@ -41,14 +41,28 @@ def frames_to_sample(n_frames: int, unusable: Collection[int] = ()) -> list[int]
     return [usable[place] for place in places]
 
 
+def rows_to_sample(shape: tuple[int, int]) -> range:
+    """Choose the rows of a frame that set the scale: whole ones, so that neighbours stay neighbours, evenly spread."""
+    return range(0, shape[0], max(1, -(-(shape[0] * shape[1]) // _SAMPLED_PIXELS)))
+
+
 def measure_brightness(frames: Iterable[NDArray[Any]]) -> Brightness:
+    """Measure background, bright end and noise of every channel; see `brightness_of_rows`.
+
+    Args:
+        frames: (C, Y, X) raw images, the sampled ones.
+    """
+    return brightness_of_rows(frame[:, :: rows_to_sample(frame.shape[1:]).step] for frame in frames)
+
+
+def brightness_of_rows(frames: Iterable[NDArray[Any]]) -> Brightness:
     """Measure background, bright end and noise of every channel.
 
     Frames without any contrast (black, saturated throughout) do not count, nor one lit by a flash. Where none has
     any, the channel is scaled by 1.
 
     Args:
-        frames: (C, Y, X) raw images, the sampled ones.
+        frames: (C, rows, X) `rows_to_sample` of the sampled frames.
     """
     samples: list[list[NDArray[np.float32]]] = []
     noises: list[list[float]] = []
@@ -57,7 +71,7 @@ def measure_brightness(frames: Iterable[NDArray[Any]]) -> Brightness:
             if channel == len(samples):
                 samples.append([])
                 noises.append([])
-            rows = _sampled_rows(image)
+            rows = _finite_rows(image)
             if rows.size and rows.min() < rows.max():
                 samples[channel].append(rows.ravel())
                 noises[channel].append(_noise(rows))
@@ -115,10 +129,9 @@ def _without_flashes(
     )
 
 
-def _sampled_rows(image: NDArray[Any]) -> NDArray[np.float32]:
-    """Whole rows, evenly spaced, so that neighbours stay neighbours; without rows that hold no numbers."""
-    step = max(1, -(-image.size // _SAMPLED_PIXELS))
-    rows = np.asarray(image[::step], dtype=np.float32)
+def _finite_rows(image: NDArray[Any]) -> NDArray[np.float32]:
+    """As floats, without rows that hold no numbers."""
+    rows = np.asarray(image, dtype=np.float32)
     finite = np.isfinite(rows)
     return rows if finite.all() else rows[finite.all(axis=1)]
 

@@ -12,9 +12,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from assay.frame_light import STRUCTURE_PX
 from assay.quality import (
     MIN_FRAMES_TO_JUDGE,
-    STRUCTURE_PX,
     FrameQuality,
     channel_labels,
     finite_median,

@@ -66,6 +66,18 @@ def painted(runs: Ints, rows: tuple[int, int], columns: tuple[int, int]) -> Ints
     return image
 
 
+def thinned(runs: Ints, step: int) -> Ints:
+    """The runs of an image of which only every `step`-th row and column is kept, from the first on.
+
+    Args:
+        runs: (runs, 4) in row order.
+        step: 1 keeps all.
+    """
+    kept = runs[runs[:, 0] % step == 0]
+    few = np.stack([kept[:, 0] // step, -(-kept[:, 1] // step), -(-kept[:, 2] // step), kept[:, 3]], axis=1)
+    return np.ascontiguousarray(few[few[:, 1] < few[:, 2]])
+
+
 @part
 def _is_empty(pixels: Ints) -> bool:
     seen = np.int32(0)

@@ -18,6 +18,14 @@ ChannelRole = Literal["effector", "target", "nuclei", "death", "brightfield"]
 CHANNEL_ROLES: tuple[ChannelRole, ...] = ("effector", "target", "nuclei", "death", "brightfield")
 """What a channel shows, in the order of a model's input slots."""
 
+LARGEST_WHOLE_PX = 8192 * 8192
+"""A frame of more pixels is never held as a whole."""
+
+
+def is_large(shape: tuple[int, ...]) -> bool:
+    """Whether frames of (..., Y, X) are too large to be held."""
+    return shape[-2] * shape[-1] > LARGEST_WHOLE_PX
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Doubt:
@@ -128,9 +136,14 @@ class KnowsSwaps(Protocol):
     """A segmenter that can tell channels that stand in each other's place."""
 
     def swap_doubts(
-        self, image: NDArray[np.float32], *, present: Sequence[bool], pixel_um: tuple[float, float]
+        self,
+        read: ReadSlots,
+        *,
+        shape: tuple[int, int],
+        present: Sequence[bool],
+        pixel_um: tuple[float, float],
     ) -> tuple[Doubt, ...]:
-        """Compare an (R, Y, X) frame as it is with the same after exchanging two channels, pair by pair."""
+        """Compare the middle of a frame as it is with the same after exchanging two channels, pair by pair."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,7 +3,6 @@
 Knows pixels of one frame, and where its cells are. Which frames hold no usable image is `invalid_planes.py`'s.
 """
 
-import zlib
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, fields
 from itertools import pairwise
@@ -13,20 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from assay.errors import ShapeError
-from assay.labels import FrameLabels
+from assay.frame_light import STRUCTURE_PX, ChannelLight, sample_step
+from assay.labels import FrameLabels, LargeFrameLabels
 
 JUMP = 3.0
 """Light that changes this many times from one usable frame to the next comes from the lamp, not the cells."""
 MIN_FRAMES_TO_JUDGE = 3
 """Shorter films have no median to be judged by; only broken planes are invalid in them."""
-
-STRUCTURE_PX = 8
-"""Side of the blocks whose steps are the contrast, in pixels."""
-
-_STEP = 4  # pixels between samples for medians: one in sixteen is plenty
-_FINE = 4  # side of the blocks whose bends are the focus
-_TILE = 32  # pixels; a whole tile of one value was never recorded
-_SENSOR_LIMITS = (255, 1023, 4095, 16383, 65535)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,14 +66,42 @@ def measure_frame(image: NDArray[Any], *, frame: int, labels: FrameLabels | None
         raise ShapeError(
             f"frame {frame}: image is {image.shape[1:]} but its labels are {labels.targets.shape}."
         )
+    lights = [ChannelLight((image.shape[1], image.shape[2])) for _ in image]
+    for light, channel in zip(lights, image, strict=True):
+        light.add(channel)
     cells = None
     if labels is not None:
-        lattice = (slice(None, None, _STEP), slice(None, None, _STEP))
-        cells = (labels.effectors[lattice] > 0) | (labels.targets[lattice] > 0)
-    rows = [_measure_channel(channel, cells) for channel in image]
+        step = sample_step((image.shape[1], image.shape[2]))
+        cells = (labels.effectors[::step, ::step] > 0) | (labels.targets[::step, ::step] > 0)
+    return quality_of(lights, frame=frame, cells=cells)
+
+
+def quality_of(
+    lights: Sequence[ChannelLight], *, frame: int, cells: NDArray[np.bool_] | None = None
+) -> FrameQuality:
+    """The light of one frame whose rows were added to the light of each channel.
+
+    Args:
+        lights: Of each channel, all rows added.
+        frame: Its number in the film.
+        cells: Whether there is a cell, every `sample_step` pixels; without, all pixels count as background.
+    """
+    rows = [light.measured(cells) for light in lights]
     names = [entry.name for entry in fields(FrameQuality) if entry.name != "frame"]
     columns = {name: np.array([[row[name] for row in rows]]) for name in names}
     return FrameQuality(frame=np.array([frame], dtype=np.int32), **columns)
+
+
+def cells_at_samples(labels: LargeFrameLabels) -> NDArray[np.bool_]:
+    """Where there is a cell, every `sample_step` pixels of a frame that is too large to be held."""
+    from assay.label_runs import painted, thinned  # here, so that who looks a plate over need not wait
+
+    step = sample_step(labels.shape)
+    height, width = (-(-side // step) for side in labels.shape)
+    seen = np.zeros((height, width), dtype=np.bool_)
+    for runs in (labels.effectors, labels.targets):
+        seen |= painted(thinned(runs, step), (0, height), (0, width)) > 0
+    return seen
 
 
 def concatenate(qualities: Iterable[FrameQuality]) -> FrameQuality:
@@ -175,109 +195,3 @@ def finite_median(values: NDArray[np.float64]) -> float:
     """Median of the finite values; NaN where there is none."""
     finite = values[np.isfinite(values)]
     return float(np.median(finite)) if finite.size else float("nan")
-
-
-def _measure_channel(channel: NDArray[Any], cells: NDArray[np.bool_] | None) -> dict[str, Any]:
-    invalid = 0.0
-    pixels = channel
-    if np.issubdtype(channel.dtype, np.floating):
-        finite = np.isfinite(channel)
-        invalid = 1.0 - float(finite.mean())
-        pixels = channel if invalid == 0.0 else np.where(finite, channel, 0.0)
-    low, high = pixels.min(), pixels.max()
-    sample = pixels[::_STEP, ::_STEP].astype(np.float64)
-    outside = sample if cells is None or cells.all() else sample[~cells]
-    background = float(np.median(outside))
-    signal = (
-        float("nan")
-        if cells is None or not cells.any()
-        else float(np.percentile(sample[cells], 95)) - background
-    )
-    noise = _noise(pixels)
-    contrast, focus = _structure(pixels, noise)
-    return {
-        "mean": float(np.mean(pixels, dtype=np.float64)),
-        "background": background,
-        "noise": noise,
-        "contrast": contrast,
-        "focus": focus,
-        "saturated": _saturated(pixels, high),
-        "signal": signal,
-        "constant": bool(low == high) or invalid == 1.0,
-        "invalid": invalid,
-        "blank": _blank(pixels, low),
-        "fingerprint": float(zlib.crc32(np.ascontiguousarray(pixels).data)),
-    }
-
-
-def _blank(pixels: NDArray[Any], low: Any) -> float:
-    """Share of tiles in which every pixel has the image's lowest value; small images have no tiles."""
-    rows, columns = (length // _TILE for length in pixels.shape)
-    if min(rows, columns) == 0:
-        return 0.0
-    tiles = pixels[: rows * _TILE, : columns * _TILE].reshape(rows, _TILE, columns, _TILE)
-    return float((tiles.max(axis=(1, 3)) == low).mean())
-
-
-def _noise(pixels: NDArray[Any]) -> float:
-    """Noise from the median of a Laplacian's size, which smooth structure and sparse cells hardly touch.
-
-    Source: Immerkaer 1996, doi:10.1006/cviu.1996.0060 (the kernel; the median is ours).
-    """
-    if min(pixels.shape) < 3:
-        return float("nan")
-    step = 3  # every third centre: neighbourhoods do not overlap
-    rows, columns = pixels.shape[0] - 2, pixels.shape[1] - 2
-    total = np.zeros((len(range(0, rows, step)), len(range(0, columns, step))), dtype=np.float64)
-    for dy, line in enumerate(((1, -2, 1), (-2, 4, -2), (1, -2, 1))):
-        for dx, weight in enumerate(line):
-            total += weight * pixels[dy : dy + rows : step, dx : dx + columns : step].astype(np.float64)
-    return float(1.4826 * np.median(np.abs(total)) / 6.0)
-
-
-def _structure(pixels: NDArray[Any], noise: float) -> tuple[float, float]:
-    """Contrast between blocks of 8 pixels, and how much of it bends within blocks of 4 (edges, not slopes)."""
-    fine = _block_means(pixels, _FINE)
-    coarse = _block_means(fine, STRUCTURE_PX // _FINE)
-    if min(coarse.shape) < 3:
-        return float("nan"), float("nan")
-    variance = 0.0 if np.isnan(noise) else noise**2
-    fine_power = _bend_power(fine) - 6 * variance / _FINE**2  # 6 = 1 + 4 + 1, the weights of a bend squared
-    coarse_power = _step_power(coarse) - 2 * variance / STRUCTURE_PX**2
-    contrast = float(np.sqrt(max(coarse_power, 0.0)))
-    # an image whose structure drowns in noise has no focus: neither good nor bad
-    if coarse_power <= variance / 4 or coarse_power <= 0.0:
-        return contrast, float("nan")
-    return contrast, float(np.sqrt(max(fine_power, 0.0) / coarse_power))
-
-
-def _block_means(pixels: NDArray[Any], size: int) -> NDArray[np.float32]:
-    y, x = (length // size * size for length in pixels.shape)
-    total = pixels[0:y:size, 0:x:size].astype(np.float32)
-    for dy, dx in list(np.ndindex(size, size))[1:]:
-        total += pixels[dy:y:size, dx:x:size]
-    total /= size * size
-    return total
-
-
-def _step_power(blocks: NDArray[np.float32]) -> float:
-    """Mean square of the step from each block to the next, over both axes."""
-    along_y, along_x = np.diff(blocks, axis=0), np.diff(blocks, axis=1)
-    return float(
-        (np.mean(np.square(along_y), dtype=np.float64) + np.mean(np.square(along_x), dtype=np.float64)) / 2
-    )
-
-
-def _bend_power(blocks: NDArray[np.float32]) -> float:
-    """Mean square of the second difference over both axes: nothing on a slope, much at an edge."""
-    along_y, along_x = np.diff(blocks, n=2, axis=0), np.diff(blocks, n=2, axis=1)
-    return float(
-        (np.mean(np.square(along_y), dtype=np.float64) + np.mean(np.square(along_x), dtype=np.float64)) / 2
-    )
-
-
-def _saturated(pixels: NDArray[Any], high: Any) -> float:
-    """Share of pixels at the sensor's limit: cameras of 8 to 16 bits all end at one of five values."""
-    if not np.issubdtype(pixels.dtype, np.integer):
-        return float("nan")
-    return float(np.count_nonzero(pixels == high)) / pixels.size if int(high) in _SENSOR_LIMITS else 0.0

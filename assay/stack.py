@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from assay.errors import ImageError, ShapeError
 from assay.units import Calibration
 
+Window = tuple[slice, slice]
+"""Rows and columns, each with a start and a stop inside the image."""
 _WELL = re.compile(r"([A-Za-z]{1,2})0*([1-9][0-9]?)")
 
 
@@ -86,8 +88,14 @@ class Stack(Protocol):
     def missing_frames(self) -> frozenset[int]:
         """Frames that were never recorded and hold no image."""
 
-    def read(self, frames: Sequence[int], channels: Sequence[int] | None = None) -> NDArray[Any]:
-        """Read frames, all channels or the given ones: (len(frames), len(channels), Y, X)."""
+    def read(
+        self,
+        frames: Sequence[int],
+        channels: Sequence[int] | None = None,
+        *,
+        window: Window | None = None,
+    ) -> NDArray[Any]:
+        """Read frames, all channels or the given ones, or only a window of them: (len(frames), len(channels), Y, X)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,7 +127,14 @@ class ArrayStack:
         """Type of the pixels."""
         return self.images.dtype
 
-    def read(self, frames: Sequence[int], channels: Sequence[int] | None = None) -> NDArray[Any]:
-        """Copy frames out: (len(frames), len(channels), Y, X)."""
+    def read(
+        self,
+        frames: Sequence[int],
+        channels: Sequence[int] | None = None,
+        *,
+        window: Window | None = None,
+    ) -> NDArray[Any]:
+        """Copy frames out, or a window of them: (len(frames), len(channels), Y, X)."""
         chosen = list(range(self.images.shape[1])) if channels is None else list(channels)
-        return self.images[list(frames)][:, chosen]
+        rows, columns = window or (slice(None), slice(None))
+        return self.images[list(frames)][:, chosen, rows, columns]

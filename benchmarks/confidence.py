@@ -13,6 +13,7 @@ import json
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from assay.brightness import measure_brightness, role_slots
-from assay.labels import CELL_ROLES
+from assay.labels import CELL_ROLES, Doubt
 from assay.segmentation_quality import doubts_table, segmentation_warnings
 from assay.simulate.film import simulate_film
 from assay.simulate.scenario import Scenario, scenario_named
@@ -217,13 +218,20 @@ def exchanged(frame: FilmFrame, one: int, other: int) -> FilmFrame:
     )
 
 
+def _window(slots: NDArray[np.float32], rows: slice, columns: slice) -> NDArray[np.float32]:
+    return slots[:, rows, columns]
+
+
 def field_warnings(model: Predictor, frames: Sequence[FilmFrame]) -> list[str]:
     """What the report would say of a field with these frames."""
     tables = []
     for number, frame in enumerate(frames):
         kind = {"present": frame.present, "pixel_um": frame.pixel_um}
         [labels] = model.segment(frame.slots[None], **kind)  # type: ignore[arg-type]
-        swaps = model.swap_doubts(frame.slots, **kind) if number < 2 else ()  # type: ignore[arg-type]
+        swaps: tuple[Doubt, ...] = ()
+        if number < 2:
+            here = partial(_window, frame.slots)
+            swaps = model.swap_doubts(here, shape=frame.slots.shape[1:], **kind)  # type: ignore[arg-type]
         tables.append(doubts_table(number, (*labels.doubts, *swaps)))
     return segmentation_warnings(tables, masked=())
 

@@ -16,6 +16,7 @@ from assay.errors import ImageError
 from assay.labels import (
     CELL_ROLES,
     CHANNEL_ROLES,
+    LARGEST_WHOLE_PX,
     CellRole,
     Doubt,
     FrameLabels,
@@ -51,7 +52,6 @@ from models.tiling import padded_length
 from models.windowed import WindowedNetwork, is_out_of_memory, out_of_memory
 
 DECODE_VERSION = "5"  # raise it when labels change though the weights do not
-LARGEST_PX = 8192 * 8192  # of a frame, on its own grid and on the network's
 LEAST_CONFIDENCE = 0.3  # cells below are not called; from here to 0.5 AP hardly changes
 
 
@@ -177,15 +177,13 @@ class Predictor:
         Args:
             read: Rows and columns -> (R, y, x) of the frame, as `segment` takes it.
             shape: Of the frame in pixels.
-            present: As for `segment`.
-            pixel_um: As for `segment`.
+            present, pixel_um: As for `segment`.
 
         Raises:
             ImageError: A cell reaches too far, or the frame's pixel size or channels ask for the whole frame at once.
         """
         require_blocks_will_do(present, pixel_um=pixel_um, own_um=self._pixel_um)
         settings = {role: self._settings_of(role, present) for role in roles_seen(present)}
-
         self._windowed.tile_px = min(self._windowed.tile_px, LARGE_TILE_PX)
 
         def maps_of(rows: slice, columns: slice) -> Tensor:
@@ -203,15 +201,17 @@ class Predictor:
         return labels_of(found, scores, shape=shape, least=least, doubts=doubts)
 
     def swap_doubts(
-        self, image: NDArray[np.float32], *, present: Sequence[bool], pixel_um: tuple[float, float]
+        self,
+        read: ReadSlots,
+        *,
+        shape: tuple[int, int],
+        present: Sequence[bool],
+        pixel_um: tuple[float, float],
     ) -> tuple[Doubt, ...]:
-        """Whether an (R, Y, X) frame looks clearly better with two of its channels exchanged.
-
-        Only the middle of a large frame is looked at. Nothing without a calibrated confidence.
-        """
+        """Whether a frame's middle looks clearly better with two channels exchanged; nothing without a confidence."""
         if self._confidence is None:
             return ()
-        part = image[:, *(middle(side, size) for side, size in zip(image.shape[1:], pixel_um, strict=True))]
+        part = read(*(middle(side, size) for side, size in zip(shape, pixel_um, strict=True)))
         given = self._all_scores(part, present, pixel_um)
         return tuple(
             swap_doubt(swap, given, self._all_scores(swapped(part, swap), present, pixel_um))
@@ -221,8 +221,9 @@ class Predictor:
     def _all_scores(
         self, image: NDArray[np.float32], present: Sequence[bool], pixel_um: tuple[float, float]
     ) -> list[NDArray[np.float32]]:
-        [found] = self._found(image[None], present, pixel_um)
-        scores = self._scores(found, present, (image.shape[1], image.shape[2]), pixel_um)
+        scores = self._scores(
+            self._found(image[None], present, pixel_um)[0], present, image.shape[1:], pixel_um
+        )
         return [scores[role] for role in CELL_ROLES]
 
     def _found(
@@ -253,9 +254,8 @@ class Predictor:
 
     def maps(self, image: NDArray[np.float32], *, present: Sequence[bool]) -> NDArray[np.float32]:
         """The raw maps of one (R, Y, X) frame at the network's own pixel size, to look at or to score."""
-        own = (self._pixel_um, self._pixel_um)
         require_frames(image[None], present)
-        maps = self._looked(self._planes(image[None], present, own), present)[0]
+        maps = self._looked(self._planes(image[None], present, (self._pixel_um,) * 2), present)[0]
         return maps[:, : image.shape[1], : image.shape[2]].cpu().numpy()
 
     @torch.inference_mode()
@@ -296,11 +296,11 @@ class Predictor:
             own = shape
         else:
             own = (max(1, round(shape[0] * scales[0])), max(1, round(shape[1] * scales[1])))
-        if max(shape[0] * shape[1], own[0] * own[1]) > LARGEST_PX:
+        if max(shape[0] * shape[1], own[0] * own[1]) > LARGEST_WHOLE_PX:
             raise ImageError(
                 f"a frame of {shape[0]} x {shape[1]} pixels of {pixel_um[0]:g} x {pixel_um[1]:g} um is too large: "
                 f"at the model's {self._pixel_um:g} um it has {own[0]} x {own[1]}, expected at most "
-                f"{LARGEST_PX} on either grid (8192 x 8192). Check the pixel size, or cut the image into fields."
+                f"{LARGEST_WHOLE_PX} on either grid (8192 x 8192). Check the pixel size, or cut the image into fields."
             )
         return own
 

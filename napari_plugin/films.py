@@ -8,11 +8,10 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from assay.io.checked import Window
 from assay.io.ome_zarr import LabelPlate, MissingChunks, Plate, PlateStack, open_plate
 from assay.labels import CELL_ROLES, CHANNEL_ROLES, CellRole, ChannelRole
 from assay.protocol import Protocol
-from assay.stack import FieldId
+from assay.stack import FieldId, Window
 from assay.units import Calibration
 from napari_plugin.lazy import FrameCache, FrameStore
 

@@ -18,7 +18,7 @@ FLOORS: list[tuple[str, ...]] = [
     ("assay.stack",),
     ("assay.label_runs",),
     ("assay.labels", "assay.toml_values", "assay.measure_loops", "assay.touch_loops"),
-    ("assay.protocol", "assay.brightness", "assay.measures", "assay.touching"),
+    ("assay.protocol", "assay.brightness", "assay.frame_light", "assay.measures", "assay.touching"),
     ("assay.protocol_template",),
     (
         "assay.motion",

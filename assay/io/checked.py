@@ -21,6 +21,7 @@ from assay.io.chunk_sizes import require_decoded_size, shard_index
 from assay.io.guard import require_film_sizes, require_no_way_out, require_safe_array
 from assay.io.sums import METADATA_FILES, SUMS, read_sums, sums_file
 from assay.io.witness import require_as_written
+from assay.stack import Window
 
 _DECODING_ERRORS = (
     RuntimeError,
@@ -32,8 +33,6 @@ _DECODING_ERRORS = (
     ArithmeticError,
     zlib.error,
 )
-Window = tuple[slice, slice]
-"""Rows and columns, each with a start and a stop inside the image."""
 _ABSENT = np.iinfo(np.uint64).max
 _FIELD = re.compile(r"([A-Z]+)/(\d+)/(\d+)/")
 

@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 
 from assay.errors import DamageError, ImageError, ShapeError
 from assay.io import chunks
-from assay.io.checked import CheckedArray, Window
+from assay.io.checked import CheckedArray
 from assay.io.display import WINDOW_FIELDS, WINDOW_FRAMES, display_window, spread
 from assay.io.durable import disk_refusals, made_whole, sync_disk, write_all
 from assay.io.image_groups import UNFINISHED, make_plate, per_field
@@ -44,7 +44,7 @@ from assay.io.pyramid import half_image, half_labels
 from assay.io.sums import sum_of, write_sums
 from assay.io.witness import require_as_written
 from assay.labels import CELL_ROLES, CellRole, ChannelRole
-from assay.stack import FieldId
+from assay.stack import FieldId, Window
 from assay.units import Calibration
 
 
@@ -192,7 +192,7 @@ class LabelPlate:
         with disk_refusals(where, self.path):
             for start in range(0, len(labels), self.shard_frames(field)):
                 block = labels[start : start + self.shard_frames(field)].astype(LABEL_DTYPE, copy=False)
-                for level, path in enumerate(self._levels(field, role)):
+                for level, path in enumerate(self.levels(field, role)):
                     block = half_labels(block) if level else block
                     chunks.write_frames(self.path, self._writable(path), first_frame + start, block)
 
@@ -228,7 +228,7 @@ class LabelPlate:
         Raises:
             ImageError: A chunk is damaged or was never written.
         """
-        path = self._levels(field, role)[0]
+        path = self.levels(field, role)[0]
         key = f"checked {path}"
         if key not in self._arrays:
             self._arrays[key] = CheckedArray(
@@ -243,7 +243,7 @@ class LabelPlate:
         """Files of all levels that hold a run of frames (one shard where `frames` is left out)."""
         wanted = frames or self.shard_frames(field)
         files: list[Path] = []
-        for path in self._levels(field, role):
+        for path in self.levels(field, role):
             files += chunks.files_of(self.path, self._writable(path), first_frame, wanted)
         return files
 
@@ -266,7 +266,7 @@ class LabelPlate:
             self.choose_windows()
             _update_block(self.path, {UNFINISHED: None})
             for field, role in product(self.fields, CELL_ROLES) if with_sums else ():
-                for path in self._levels(field, role):
+                for path in self.levels(field, role):
                     self._write_sums(path, self._shapes[field][0])
             sync_disk(self.path)
 
@@ -321,7 +321,8 @@ class LabelPlate:
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_arrays": {}}
 
-    def _levels(self, field: FieldId, role: CellRole) -> list[str]:
+    def levels(self, field: FieldId, role: CellRole) -> list[str]:
+        """The arrays of a role's label images, the full-size one first."""
         return self._levels_of(field, f"{field.path}/labels/{LABEL_FOLDERS[role]}")
 
     def _preview_levels(self, field: FieldId) -> list[str]:

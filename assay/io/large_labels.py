@@ -1,4 +1,4 @@
-"""Label images of frames too large to be held: from runs of pixels to disk, one shard after the other."""
+"""Label images of frames too large to be held: from runs of pixels to disk, one shard after the other, and back."""
 
 from pathlib import Path
 
@@ -8,7 +8,45 @@ from numpy.typing import NDArray
 from assay.errors import ShapeError
 from assay.io import chunks
 from assay.io.durable import disk_refusals
-from assay.label_runs import painted
+from assay.io.label_plate import LabelPlate
+from assay.label_runs import label_runs, painted, thinned
+from assay.labels import CellRole
+from assay.stack import FieldId
+
+_ROWS_AT_ONCE = 512
+
+
+def write_label_runs(
+    labels: LabelPlate, field: FieldId, role: CellRole, frame: int, runs: NDArray[np.int32]
+) -> None:
+    """Write the label image of one frame, and the smaller ones for viewers: the same as `LabelPlate.write`.
+
+    Raises:
+        ShapeError: Several frames lie in one shard.
+        StorageError: The disk refuses.
+    """
+    height, width = labels.shape(field)[1:]
+    for level, path in enumerate(labels.levels(field, role)):
+        step = 2**level
+        shape = (-(-height // step), -(-width // step))
+        write_large_labels(labels.path, path, frame, thinned(runs, step), shape=shape)
+
+
+def read_label_runs(labels: LabelPlate, field: FieldId, role: CellRole, frame: int) -> NDArray[np.int32]:
+    """Read the label image of one frame as runs of pixels, some rows at a time.
+
+    Raises:
+        ImageError: A chunk is damaged or was never written.
+    """
+    _, height, width = labels.shape(field)
+    parts = []
+    for top in range(0, height, _ROWS_AT_ONCE):
+        rows = slice(top, min(top + _ROWS_AT_ONCE, height))
+        image = labels.read(field, role, [frame], window=(rows, slice(0, width)))[0]
+        runs, _ = label_runs(image.view(np.int32))
+        runs[:, 0] += top
+        parts.append(runs)
+    return np.concatenate(parts)
 
 
 def write_large_labels(

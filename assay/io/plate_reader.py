@@ -20,13 +20,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from assay.errors import ImageError
-from assay.io.checked import CheckedArray, Window
+from assay.io.checked import CheckedArray
 from assay.io.guard import inner_path
 from assay.io.image_info import ImageInfo, group_attributes, image_info, ome_of
 from assay.io.metadata import BLOCK, UNFINISHED
 from assay.io.sums import METADATA_FILES, SUMS
 from assay.protocol import CalibrationSettings
-from assay.stack import FieldId, well_name
+from assay.stack import FieldId, Window, well_name
 from assay.units import Calibration
 
 MissingChunks = Literal["fail", "mask"]

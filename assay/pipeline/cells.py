@@ -12,10 +12,11 @@ from assay.columns import Table, columns_of, make_table, table_of_rows
 from assay.contacts import Contact
 from assay.deaths import Death, survey_deaths
 from assay.engagements import Engagements, find_held_contacts
+from assay.io.large_labels import read_label_runs, write_label_runs
 from assay.io.ome_zarr import LabelPlate
 from assay.io.results import Results
 from assay.io.tables import read_arrays, read_table, write_arrays, write_table
-from assay.labels import CELL_ROLES, CellMeasures, CellRole, ChannelRole
+from assay.labels import CELL_ROLES, CellMeasures, CellRole, ChannelRole, is_large
 from assay.measures import concatenate as concatenate_measures
 from assay.pipeline.doubtful import DOUBTFUL_DEATHS
 from assay.pipeline.event_tables import (
@@ -92,14 +93,9 @@ def write_labels(plan: FieldPlan, first: int, end: int) -> None:
     source = LabelPlate.open(frame_labels_path(plan.results))
     target = LabelPlate.open(plan.results / "labels.zarr")
     outputs = []
+    write = _write_large_tracks if is_large(plan.shape) else _write_tracks_of_run
     for role in CELL_ROLES:
-        rows = read_arrays(_track_rows_file(plan, role))
-        frame_labels = source.read(plan.field, role, range(first, end))
-        relabelled = np.empty_like(frame_labels)
-        for place, frame in enumerate(range(first, end)):
-            here = rows["frame"] == frame
-            relabelled[place] = _relabelled(frame_labels[place], rows["label"][here], rows["track_id"][here])
-        target.write(plan.field, role, first, relabelled)
+        write(plan, role, range(first, end), source, target)
         outputs += target.files_of(plan.field, role, first, end - first)
     target.write_preview(plan.field, first, source.read_preview(plan.field, range(first, end)))
     outputs += target.preview_files_of(plan.field, first, end - first)
@@ -194,6 +190,30 @@ def _link_role(
         drift_um=drift,
         marker_channels=plan.names_of(*_MARKER_ROLES[measures.role]),
     )
+
+
+def _write_tracks_of_run(
+    plan: FieldPlan, role: CellRole, frames: range, source: LabelPlate, target: LabelPlate
+) -> None:
+    rows = read_arrays(_track_rows_file(plan, role))
+    frame_labels = source.read(plan.field, role, frames)
+    relabelled = np.empty_like(frame_labels)
+    for place, frame in enumerate(frames):
+        here = rows["frame"] == frame
+        relabelled[place] = _relabelled(frame_labels[place], rows["label"][here], rows["track_id"][here])
+    target.write(plan.field, role, frames[0], relabelled)
+
+
+def _write_large_tracks(
+    plan: FieldPlan, role: CellRole, frames: range, source: LabelPlate, target: LabelPlate
+) -> None:
+    rows = read_arrays(_track_rows_file(plan, role))
+    for frame in frames:
+        here = rows["frame"] == frame
+        runs = read_label_runs(source, plan.field, role, frame)
+        label = runs[:, 3].astype(np.uint32)
+        runs[:, 3] = _relabelled(label, rows["label"][here], rows["track_id"][here])
+        write_label_runs(target, plan.field, role, frame, runs[runs[:, 3] > 0])
 
 
 def _relabelled(image: NDArray[np.uint32], label: NDArray[Any], track_id: NDArray[Any]) -> NDArray[np.uint32]:

@@ -14,9 +14,10 @@ from assay.errors import AssayError
 from assay.invalid_planes import mask_frames
 from assay.io.plate_reader import Plate, open_plate
 from assay.pipeline.frame_sizes import require_workable_frames
+from assay.pipeline.large_frames import light_of
 from assay.pipeline.plan import RunPlan
 from assay.protocol import Protocol
-from assay.quality import concatenate, measure_frame
+from assay.quality import concatenate
 from assay.report.findings import death_note
 from assay.segmentation_quality import unseen_texts
 from assay.stack import FieldId
@@ -163,7 +164,7 @@ def _light(plate: Plate, place: FieldId, protocol: Protocol | None) -> list[str]
         stack = plate.stack(place, calibration=protocol.calibration if protocol else None)
         usable = frames_to_sample(stack.shape[0], stack.missing_frames)
         chosen = _spread(usable)
-        quality = concatenate([measure_frame(stack.read([frame])[0], frame=frame) for frame in chosen])
+        quality = concatenate([light_of(stack, frame) for frame in chosen])
     except AssayError as error:
         return [str(error)]
     masked = mask_frames(quality, channel_names=stack.channel_names, steady_channels=())

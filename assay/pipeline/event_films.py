@@ -16,7 +16,19 @@ from assay.io.results import Results
 from assay.labels import CELL_ROLES, ChannelRole
 from assay.pipeline.reviewed_results import current_tables
 from assay.protocol import Protocol as Settings
-from assay.report.crops import OUTSIDE, background_of, compose, contours, crop_of, stretch, strip_windows
+from assay.report.crops import (
+    OUTSIDE,
+    Crop,
+    background_of,
+    compose,
+    contours,
+    crop_in,
+    crop_of,
+    inside_of,
+    stretch,
+    strip_windows,
+    surroundings,
+)
 from assay.report.event_films import EventFilm, FilmFrame, gif
 from assay.stack import FieldId, Stack
 from assay.units import Calibration
@@ -125,24 +137,26 @@ def _film_frames(
     field: FieldId,
     frames: Sequence[int],
     pair: Mapping[str, int],
-    window: tuple[int, int, int, int],
+    window: Crop,
     roles: Mapping[ChannelRole, Sequence[int]],
     death_frame: int,
 ) -> tuple[FilmFrame, ...]:
     crops, backgrounds = [], []
+    around = surroundings(window, stack.shape)
     for frame in frames:
-        image = stack.read([frame])[0].astype(np.float32)
-        crops.append(crop_of(image, window))
+        image = stack.read([frame], window=around)[0]
+        crops.append(crop_of(image, crop_in(window, around)).astype(np.float32))
         backgrounds.append(background_of(image))
     windows = strip_windows(np.stack(crops), np.stack(backgrounds))
-    inside = crop_of(np.ones(stack.shape[2:], dtype=np.bool_), window)
+    inside = inside_of(window, stack.shape)
     dye = next(iter(roles.get("death", ())), None)
     made = []
     for frame, crop in zip(frames, crops, strict=True):
         colours = np.where(inside[..., None], compose(crop, roles, windows), OUTSIDE).astype(np.uint8)
         grey = None if dye is None else np.where(inside, 255 * stretch(crop[dye], windows[dye]), OUTSIDE)
         masks = {
-            role: crop_of(source.labels.read(field, role, [frame])[0], window) == pair[role]
+            role: crop_of(source.labels.read(field, role, [frame], window=around)[0], crop_in(window, around))
+            == pair[role]
             for role in CELL_ROLES
         }
         made.append(
@@ -234,7 +248,7 @@ def _centre(cells: Table, death: Mapping[str, Any]) -> tuple[float, float] | Non
     return float(cells["y_um"][row]), float(cells["x_um"][row])
 
 
-def _window(centre: tuple[float, float] | None, stack: Stack) -> tuple[int, int, int, int]:
+def _window(centre: tuple[float, float] | None, stack: Stack) -> Crop:
     """(top, left, height, width) in pixels; it may reach over the edge of the image."""
     pixel = stack.calibration.pixel_um
     height, width = (max(8, round(CROP_UM / size)) for size in pixel)

@@ -19,7 +19,18 @@ from assay.errors import DeviceError, ImageError
 from assay.io.label_checks import LabelLook, look_at, require_labels, sum_of, warnings_of, whole_labels
 from assay.io.label_films import named
 from assay.io.tables import read_arrays, write_arrays
-from assay.labels import CELL_ROLES, CellMeasures, CellRole, Doubt, FrameLabels, KnowsSwaps, Segmenter
+from assay.labels import (
+    CELL_ROLES,
+    CellMeasures,
+    CellRole,
+    Doubt,
+    FrameLabels,
+    KnowsSwaps,
+    LargeFrameLabels,
+    ReadSlots,
+    Segmenter,
+    SegmentsLarge,
+)
 from assay.pipeline.plan import FieldPlan
 from assay.pipeline.work_files import read_facts, work_file, write_facts
 from assay.segmentation_quality import doubts_table
@@ -69,12 +80,30 @@ class Outlines:
             seen = self._model.segment(slots, present=present, pixel_um=pixel_um)
             for frame, image, cells in zip(frames, slots, seen, strict=True):
                 of_cells = (doubt for doubt in cells.doubts if doubt.of not in self._plan.given)
-                doubts = (*of_cells, *self._swap_doubts(frame, image, present))
+                doubts = (*of_cells, *self._swap_doubts(frame, _windows_of(image), present))
                 self._doubts.append(doubts_table(frame, doubts))
         for role in self._plan.given:
             images = self._given(role, frames)
             seen = [_with_labels(cells, role, labels) for cells, labels in zip(seen, images, strict=True)]
         return seen
+
+    def find_large(self, frame: int, read: ReadSlots, present: Sequence[bool]) -> LargeFrameLabels:
+        """The cells of a frame that is too large to be held, of both roles.
+
+        Raises:
+            ImageError: The model, or the frame, asks for the whole frame at once.
+        """
+        plan = self._plan
+        if not isinstance(self._model, SegmentsLarge):
+            raise ImageError(
+                f"{plan.field}: frames of {plan.shape[2]} x {plan.shape[3]} pixels are too large for this model, which has to "
+                "hold them. Cut them into fields."
+            )
+        pixel_um = plan.calibration.pixel_um
+        cells = self._model.segment_large(read, shape=plan.shape[2:], present=present, pixel_um=pixel_um)
+        doubts = (*cells.doubts, *self._swap_doubts(frame, read, present))
+        self._doubts.append(doubts_table(frame, doubts))
+        return cells
 
     def finish(self, first: int) -> list[Path]:
         """What the model doubts and what was odd in the given labels of the run, kept for the report.
@@ -94,21 +123,24 @@ class Outlines:
             facts[role] = look.as_facts()
         return [*doubts, write_facts(work_file(plan.results, _LABEL_LOOK, plan.field, first), facts)]
 
-    def _swap_doubts(
-        self, frame: int, image: NDArray[np.float32], present: Sequence[bool]
-    ) -> tuple[Doubt, ...]:
+    def _swap_doubts(self, frame: int, read: ReadSlots, present: Sequence[bool]) -> tuple[Doubt, ...]:
         """Asked of two frames of a film, and of none whose outlines are not all the model's."""
         plan = self._plan
         sampled = frames_to_sample(plan.shape[0], plan.missing_frames)
         asked = frame in (sampled[0], sampled[len(sampled) // 2])
         if plan.given or not asked or not isinstance(self._model, KnowsSwaps):
             return ()
-        return self._model.swap_doubts(image, present=present, pixel_um=plan.calibration.pixel_um)
+        pixel_um = plan.calibration.pixel_um
+        return self._model.swap_doubts(read, shape=plan.shape[2:], present=present, pixel_um=pixel_um)
 
     def _given(self, role: CellRole, frames: Sequence[int]) -> list[NDArray[np.int32]]:
         images = read_given(self._plan, role, frames)
         self._looks[role] += [look_at(image) for image in images]
         return images
+
+
+def _windows_of(image: NDArray[np.float32]) -> ReadSlots:
+    return lambda rows, columns: image[:, rows, columns]
 
 
 def _same_numerics(model: Segmenter, plan: FieldPlan) -> Segmenter:

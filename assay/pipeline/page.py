@@ -1,6 +1,7 @@
 """The report of a plate: gathers curves and film strips, and hands them to `assay.report`."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,8 @@ from numpy.typing import NDArray
 
 from assay.columns import TABLES, Table
 from assay.conditions import survival_curve
+from assay.incidence import Incidence
+from assay.io.field_cells import FieldCells
 from assay.io.ome_zarr import LabelPlate
 from assay.io.results import Results
 from assay.io.tables import read_table
@@ -22,7 +25,7 @@ from assay.report.figures import IncidenceCurve
 from assay.report.film_strips import FilmStrip, film_strips
 from assay.report.page import render_report
 from assay.report.reviews import Reviewed
-from assay.stack import FieldId
+from assay.stack import FieldId, Window
 from assay.survival import FieldOutcome, target_ends, well_incidence
 
 _CURVE_POINTS = 120
@@ -48,7 +51,7 @@ def write_page(
         tables=tables,
         protocol=plan.protocol,
         provenance=results.read_provenance(),
-        curves=_curves(plan, _outcomes(plan, fields, tables["deaths"], review)),
+        curves=_curves(plan, fields, tables["deaths"], review),
         strips=_strips(fields, tables),
         reviewed=None if review is None else _reviewed(review),
         for_print=for_print,
@@ -66,40 +69,58 @@ def _reviewed(review: Review) -> Reviewed:
     )
 
 
-def _outcomes(
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _WellCurve:
+    """What is kept of a well when its events are let go."""
+
+    incidence: Incidence
+    n_targets: int
+    longest_min: float
+
+
+def _well_curve(outcomes: Sequence[FieldOutcome]) -> _WellCurve:
+    return _WellCurve(
+        incidence=well_incidence(outcomes, censored=_GOES_ON),
+        n_targets=len(target_ends(outcomes)[0]),
+        longest_min=max(o.events.calibration.minutes(o.events.n_frames - 1) for o in outcomes),
+    )
+
+
+def _curves(
     plan: RunPlan, fields: Sequence[FieldPlan], deaths: Table, review: Review | None
-) -> list[FieldOutcome]:
-    films = [field for field in fields if field.shape[0] > 1]
-    if review is not None:
-        return [review.outcomes[field.field] for field in films]
-    return [outcome_of(f, events_of(plan, f), uncredited_in(deaths, f)) for f in films]
-
-
-def _curves(plan: RunPlan, outcomes: Sequence[FieldOutcome]) -> list[IncidenceCurve]:
-    if not outcomes:
+) -> list[IncidenceCurve]:
+    films: dict[str, list[FieldPlan]] = {}
+    for one in fields:
+        if one.shape[0] > 1:
+            films.setdefault(one.field.well, []).append(one)
+    if not films:
         return []
-    longest = max(o.events.calibration.minutes(o.events.n_frames - 1) for o in outcomes)
-    times = np.linspace(0.0, longest, _CURVE_POINTS)
-    curves = []
-    everything = Condition(name="all wells", wells=tuple(sorted({o.events.well for o in outcomes})))
-    for condition in plan.protocol.conditions or (everything,):
-        wells = [[o for o in outcomes if o.events.well == well] for well in condition.wells]
-        wells = [well for well in wells if well]
-        if wells:
-            curves.append(_curve(condition.name, condition.kind, wells, times))
-    return curves
+    wells = {
+        well: _well_curve([_outcome(plan, field, deaths, review) for field in mine])
+        for well, mine in films.items()
+    }
+    times = np.linspace(0.0, max(well.longest_min for well in wells.values()), _CURVE_POINTS)
+    everything = Condition(name="all wells", wells=tuple(sorted(wells)))
+    shown = [
+        (condition, [wells[well] for well in condition.wells if well in wells])
+        for condition in plan.protocol.conditions or (everything,)
+    ]
+    return [_curve(condition.name, condition.kind, mine, times) for condition, mine in shown if mine]
 
 
-def _curve(
-    name: str, kind: str, wells: Sequence[Sequence[FieldOutcome]], times: NDArray[np.float64]
-) -> IncidenceCurve:
-    incidences = [well_incidence(well, censored=_GOES_ON) for well in wells]
-    curve = survival_curve(name, incidences, times_min=times)
+def _outcome(plan: RunPlan, field: FieldPlan, deaths: Table, review: Review | None) -> FieldOutcome:
+    if review is not None:
+        return review.outcomes[field.field]
+    return outcome_of(field, events_of(plan, field), uncredited_in(deaths, field))
+
+
+def _curve(name: str, kind: str, wells: Sequence[_WellCurve], times: NDArray[np.float64]) -> IncidenceCurve:
+    curve = survival_curve(name, [well.incidence for well in wells], times_min=times)
     return IncidenceCurve(
         condition=name,
         kind=kind,
         n_wells=len(wells),
-        n_targets=float(sum(len(target_ends(well)[0]) for well in wells)),
+        n_targets=float(sum(well.n_targets for well in wells)),
         time_min=times,
         killed_percent=100 * curve.killed,
         killed_low=100 * curve.killed_low,
@@ -109,22 +130,29 @@ def _curve(
 
 
 def _strips(fields: Sequence[FieldPlan], tables: Mapping[str, Table]) -> list[FilmStrip]:
-    by_place = {field.field: field for field in fields}
-    if not by_place:
+    if not fields:
         return []
+    results = fields[0].results
+    labels, cells = LabelPlate.open(results / "labels.zarr"), FieldCells(results / "tables")
+    by_place = {field.field: field for field in fields}
+    return film_strips(tables, source_of=lambda place: _Source(by_place[place], labels, cells))
 
-    labels = LabelPlate.open(fields[0].results / "labels.zarr")
 
-    def read(place: FieldId, frames: Sequence[int]) -> NDArray[Any]:
-        return open_stack(by_place[place]).read(frames)
+class _Source:
+    """One field, as film strips read it."""
 
-    def read_tracks(place: FieldId, role: CellRole, frames: Sequence[int]) -> NDArray[np.uint32]:
-        return labels.read(place, role, frames)
+    def __init__(self, plan: FieldPlan, labels: LabelPlate, cells: FieldCells) -> None:
+        self._plan, self._labels, self._cells = plan, labels, cells
+        self.shape, self.calibration, self.channels = plan.shape, plan.calibration, plan.roles
 
-    return film_strips(
-        tables,
-        read=read,
-        read_tracks=read_tracks,
-        channels_of=lambda place: by_place[place].roles,
-        calibration_of=lambda place: by_place[place].calibration,
-    )
+    def read(self, frame: int, window: Window) -> NDArray[Any]:
+        part: NDArray[Any] = open_stack(self._plan).read([frame], window=window)[0]
+        return part
+
+    def read_tracks(self, role: CellRole, frame: int, window: Window) -> NDArray[np.uint32]:
+        part: NDArray[np.uint32] = self._labels.read(self._plan.field, role, [frame], window=window)[0]
+        return part
+
+    def locate(self, role: CellRole, track_id: int, frame: int) -> tuple[float, float] | None:
+        place = self._plan.field
+        return self._cells.position(place.well, place.field, role, track_id, frame)

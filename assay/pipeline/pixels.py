@@ -7,21 +7,23 @@ touching pairs, which are therefore a unit of their own and can be found again f
 import time
 from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from assay.brightness import Brightness, frames_to_sample, measure_brightness
+from assay.brightness import Brightness, brightness_of_rows, frames_to_sample, rows_to_sample
+from assay.io.large_labels import read_label_runs, write_label_runs
 from assay.io.ome_zarr import LabelPlate, Plate, open_plate
 from assay.io.results import Results
-from assay.labels import CELL_ROLES, CellMeasures, CellRole, FrameLabels, Pairs, Segmenter
+from assay.labels import CELL_ROLES, CellRole, FrameLabels, LargeFrameLabels, Pairs, Segmenter, is_large
 from assay.measures import concatenate as concatenate_measures
-from assay.measures import measure
+from assay.pipeline.large_frames import look_through
+from assay.pipeline.measured_frames import MeasuredFrame, measured, measured_large, touching, with_runs
 from assay.pipeline.outlines import Outlines
 from assay.pipeline.plan import FieldPlan
 from assay.pipeline.read_ahead import read_ahead
@@ -36,15 +38,15 @@ from assay.pipeline.work_files import (
     write_pairs,
     write_quality,
 )
-from assay.quality import FrameQuality, measure_frame
 from assay.quality import concatenate as concatenate_quality
 from assay.stack import Stack
-from assay.touching import concatenate_pairs, touching_pairs
+from assay.touching import concatenate_pairs
 
 _BATCH_PIXELS = {"cpu": 1 << 22, "cuda": 1 << 25}  # of all frames of a batch together
 _READ_AHEAD_PIXELS = 1 << 25  # of a batch: two larger ones at once would cost too much memory
 
 MakeSegmenter = Callable[[], Segmenter]
+Cells = TypeVar("Cells", FrameLabels, LargeFrameLabels)
 
 
 def unit_of(plan: FieldPlan, first: int) -> str:
@@ -71,9 +73,7 @@ def scale_field(plan: FieldPlan) -> None:
     results.ledger.forget("brightness", field_unit_of(plan))
     stack = open_stack(plan)
     chosen = frames_to_sample(plan.shape[0], plan.missing_frames)
-    brightness = measure_brightness(
-        read_frames(stack, [frame], mask=plan.masks_lost_planes())[0][0] for frame in chosen
-    )
+    brightness = brightness_of_rows(_rows_to_scale(plan, stack, frame) for frame in chosen)
     path = write_brightness(work_file(plan.results, "brightness", plan.field), brightness)
     results.ledger.commit(
         "brightness",
@@ -82,6 +82,17 @@ def scale_field(plan: FieldPlan) -> None:
         [path],
         seconds=time.perf_counter() - started,
     )
+
+
+def _rows_to_scale(plan: FieldPlan, stack: Stack, frame: int) -> NDArray[Any]:
+    """The rows of a frame, (C, rows, X), that set the scale; of a frame that is not held no others are read."""
+    mask, rows = plan.masks_lost_planes(), rows_to_sample(plan.shape[2:])
+    if not is_large(plan.shape):
+        whole = read_frames(stack, [frame], mask=mask)[0]
+        return whole[0, :, :: rows.step]
+    windows = [(slice(row, row + 1), slice(0, plan.shape[3])) for row in rows]
+    parts = [read_frames(stack, [frame], mask=mask, window=window)[0][0] for window in windows]
+    return np.concatenate(parts, axis=1)
 
 
 def segment_runs(
@@ -117,13 +128,40 @@ def _segment(
         results.ledger.forget(step, unit)
     stack, outlines = open_stack(plan), Outlines(plan, lambda: _segmenter(make_segmenter))
     brightness = read_brightness(work_file(plan.results, "brightness", plan.field))
-    shape = (end - first, *plan.shape[2:])
-    labels = {role: np.zeros(shape, dtype=np.uint32) for role in CELL_ROLES}
     store = LabelPlate.open(frame_labels_path(plan.results))
     preview = _Preview(plan, store, first, end)
-    found: list[_Frame] = []
+    if is_large(plan.shape):
+        found, lost = _bring_large(
+            plan, stack, brightness, outlines, store, preview, range(first, end), clock
+        )
+    else:
+        batches = _batches(plan, first, end, batch_frames)
+        labels = {role: np.zeros((end - first, *plan.shape[2:]), dtype=np.uint32) for role in CELL_ROLES}
+        found, lost = _bring_whole(plan, stack, brightness, outlines, labels, preview, batches, clock)
+        for role in CELL_ROLES:
+            store.write(plan.field, role, first, labels[role])
+    outputs = outlines.finish(first)
+    outputs += [write_lost(work_file(plan.results, "lost", plan.field, first), lost)]
+    outputs += [*preview.write(), *_write_run(plan, store, first, end, found)]
+    clock.lap("write")
+    results.ledger.commit("pixels", unit, plan.pixels_key(), outputs, seconds=clock.total(), facts=clock.laps)
+    pairs = write_pairs(work_file(plan.results, "pairs", plan.field, first), _pairs_of(found))
+    results.ledger.commit("pairs", unit, plan.pairs_key(), [pairs], seconds=clock.laps["measure"])
+
+
+def _bring_whole(
+    plan: FieldPlan,
+    stack: Stack,
+    brightness: Brightness,
+    outlines: Outlines,
+    labels: Mapping[CellRole, NDArray[np.uint32]],
+    preview: "_Preview",
+    batches: Sequence[list[int]],
+    clock: "_Clock",
+) -> tuple[list[MeasuredFrame], Lost]:
+    """Frames that are held, batch after batch; their cells go into `labels`."""
+    found: list[MeasuredFrame] = []
     lost: Lost = {}
-    batches = _batches(plan, first, end, batch_frames)
     with closing(_brought(plan, stack, brightness, batches)) as brought:
         for batch in brought:
             clock.lap("read")
@@ -132,17 +170,51 @@ def _segment(
             seen = _find(outlines, batch)
             clock.lap("network")
             for frame, image, cells in zip(batch.frames, batch.images, seen, strict=True):
-                labels["effector"][frame - first] = cells.effectors
-                labels["target"][frame - first] = cells.targets
-                found.append(_measure_all(plan, frame, image, cells))
+                place = frame % plan.run_frames
+                labels["effector"][place], labels["target"][place] = cells.effectors, cells.targets
+                found.append(measured(plan, frame, image, cells))
             clock.lap("measure")
-    outputs = outlines.finish(first)
-    outputs += [write_lost(work_file(plan.results, "lost", plan.field, first), lost)]
-    outputs += [*preview.write(), *_write_run(plan, store, first, labels, found)]
-    clock.lap("write")
-    results.ledger.commit("pixels", unit, plan.pixels_key(), outputs, seconds=clock.total(), facts=clock.laps)
-    pairs = write_pairs(work_file(plan.results, "pairs", plan.field, first), _pairs_of(found))
-    results.ledger.commit("pairs", unit, plan.pairs_key(), [pairs], seconds=clock.laps["measure"])
+    return found, lost
+
+
+def _bring_large(
+    plan: FieldPlan,
+    stack: Stack,
+    brightness: Brightness,
+    outlines: Outlines,
+    store: LabelPlate,
+    preview: "_Preview",
+    frames: Sequence[int],
+    clock: "_Clock",
+) -> tuple[list[MeasuredFrame], Lost]:
+    """Frames that are not held, one after the other; their cells go to the disk."""
+    found: list[MeasuredFrame] = []
+    lost: Lost = {}
+    for frame in frames:
+        if frame in plan.missing_frames:
+            for role in CELL_ROLES:
+                write_label_runs(store, plan.field, role, frame, np.zeros((0, 4), np.int32))
+            continue
+        large = look_through(
+            stack,
+            frame,
+            brightness=brightness,
+            roles=plan.roles,
+            mask=plan.masks_lost_planes(),
+            shrink=preview.shrink,
+            previewed=preview.channels,
+        )
+        preview.add_small([frame], np.stack([large.small[channel] for channel in preview.channels])[None])
+        lost |= large.lost
+        clock.lap("read")
+        cells = _without(outlines.find_large(frame, large.read_slots, large.present), large.hidden)
+        clock.lap("network")
+        found.append(measured_large(plan, large, cells))
+        clock.lap("measure")
+        for role in CELL_ROLES:
+            write_label_runs(store, plan.field, role, frame, cells.of(role)[0])
+        clock.lap("write")
+    return found, lost
 
 
 def _batches(plan: FieldPlan, first: int, end: int, batch_frames: int | None) -> list[list[int]]:
@@ -183,11 +255,22 @@ def _pair_again(plan: FieldPlan, results: Results, first: int, end: int) -> None
     frame_labels = LabelPlate.open(frame_labels_path(plan.results))
     parts = []
     for frame in range(first, end):
-        effectors, targets = (frame_labels.read(plan.field, role, [frame])[0] for role in CELL_ROLES)
-        parts.append(_touching(plan, frame, effectors.astype(np.int32), targets.astype(np.int32)))
+        parts.append(touching(plan, frame, _labels_on_disk(plan, frame_labels, frame)))
     path = write_pairs(work_file(plan.results, "pairs", plan.field, first), concatenate_pairs(parts))
     seconds = time.perf_counter() - started
     results.ledger.commit("pairs", unit_of(plan, first), plan.pairs_key(), [path], seconds=seconds)
+
+
+def _labels_on_disk(plan: FieldPlan, frame_labels: LabelPlate, frame: int) -> FrameLabels | LargeFrameLabels:
+    """The cells of a frame that was segmented; how sure they are is not read."""
+    if is_large(plan.shape):
+        runs = [read_label_runs(frame_labels, plan.field, role, frame) for role in CELL_ROLES]
+        return with_runs(plan.shape[2:], *runs)
+    images = [frame_labels.read(plan.field, role, [frame])[0].astype(np.int32) for role in CELL_ROLES]
+    no_scores = np.zeros(0, dtype=np.float32)
+    return FrameLabels(
+        effectors=images[0], targets=images[1], effector_scores=no_scores, target_scores=no_scores
+    )
 
 
 def frame_labels_path(results: Path) -> Path:
@@ -195,58 +278,31 @@ def frame_labels_path(results: Path) -> Path:
     return results / "work" / "frame_labels.zarr"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Frame:
-    measures: Mapping[CellRole, CellMeasures]
-    quality: FrameQuality
-    pairs: Pairs
-
-
-def _measure_all(plan: FieldPlan, frame: int, image: NDArray[Any], labels: FrameLabels) -> _Frame:
-    return _Frame(
-        measures=measure(
-            labels,
-            frame=frame,
-            channels=image,
-            channel_names=plan.channel_names,
-            calibration=plan.calibration,
-        ),
-        quality=measure_frame(image, frame=frame, labels=labels),
-        pairs=_touching(plan, frame, labels.effectors, labels.targets),
-    )
-
-
-def _touching(plan: FieldPlan, frame: int, effectors: NDArray[np.int32], targets: NDArray[np.int32]) -> Pairs:
-    contact = plan.protocol.contact
-    return touching_pairs(
-        effectors,
-        targets,
-        frame=frame,
-        calibration=plan.calibration,
-        max_gap_um=contact.leave_um,
-        enter_um=contact.enter_um,
-    )
-
-
 class _Preview:
     """The small images of a run, made small batch by batch."""
 
     def __init__(self, plan: FieldPlan, store: LabelPlate, first: int, end: int) -> None:
         self._plan, self._store, self._first, self._n = plan, store, first, end - first
-        self._channels = [channels[0] for channels in plan.roles.values()]
+        self.channels = [channels[0] for channels in plan.roles.values()]
         self._small: NDArray[Any] | None = None  # frames without an image stay 0
 
+    def shrink(self, rows: NDArray[Any]) -> NDArray[Any]:
+        """Some rows of one channel as small as the preview."""
+        small: NDArray[Any] = self._store.shrink(self._plan.field, rows[None, None])[0, 0]
+        return small
+
     def add(self, frames: list[int], images: NDArray[Any]) -> None:
-        small = self._store.shrink(self._plan.field, images[:, self._channels])
+        self.add_small(frames, self._store.shrink(self._plan.field, images[:, self.channels]))
+
+    def add_small(self, frames: list[int], small: NDArray[Any]) -> None:
         if self._small is None:
             self._small = np.zeros((self._n, *small.shape[1:]), dtype=small.dtype)
         self._small[np.array(frames) - self._first] = small
 
     def write(self) -> list[Path]:
         if self._small is None:
-            nothing = np.zeros((1, len(self._channels), *self._plan.shape[2:]), dtype=np.uint8)
-            self.add([self._first], nothing)
-        assert self._small is not None
+            size = (-(-side // self._store.preview_shrink(self._plan.field)) for side in self._plan.shape[2:])
+            self._small = np.zeros((self._n, len(self.channels), *size), dtype=self._plan.dtype)
         self._store.write_preview(self._plan.field, self._first, self._small)
         return self._store.preview_files_of(self._plan.field, self._first, self._n)
 
@@ -255,13 +311,12 @@ def _write_run(
     plan: FieldPlan,
     store: LabelPlate,
     first: int,
-    labels: Mapping[CellRole, NDArray[np.uint32]],
-    found: list[_Frame],
+    end: int,
+    found: list[MeasuredFrame],
 ) -> list[Path]:
     outputs: list[Path] = []
     for role in CELL_ROLES:
-        store.write(plan.field, role, first, labels[role])
-        outputs += store.files_of(plan.field, role, first, len(labels[role]))
+        outputs += store.files_of(plan.field, role, first, end - first)
         if found:
             measures = concatenate_measures([frame.measures[role] for frame in found])
             outputs.append(write_measures(measures_file(plan.results, role, plan.field, first), measures))
@@ -271,18 +326,23 @@ def _write_run(
     return outputs
 
 
-def _pairs_of(found: list[_Frame]) -> Pairs:
+def _pairs_of(found: list[MeasuredFrame]) -> Pairs:
     return concatenate_pairs([frame.pairs for frame in found])
 
 
-def _without(labels: FrameLabels, hidden: Collection[CellRole]) -> FrameLabels:
+def _without(labels: Cells, hidden: Collection[CellRole]) -> Cells:
     """The same without the cells of these roles."""
     no_scores = np.zeros(0, dtype=np.float32)
     if "effector" in hidden:
-        labels = replace(labels, effectors=np.zeros_like(labels.effectors), effector_scores=no_scores)
+        labels = replace(labels, effectors=_none_of(labels.effectors, labels), effector_scores=no_scores)
     if "target" in hidden:
-        labels = replace(labels, targets=np.zeros_like(labels.targets), target_scores=no_scores)
+        labels = replace(labels, targets=_none_of(labels.targets, labels), target_scores=no_scores)
     return labels
+
+
+def _none_of(cells: NDArray[np.int32], labels: FrameLabels | LargeFrameLabels) -> NDArray[np.int32]:
+    """An empty image, or no runs."""
+    return cells[:0] if isinstance(labels, LargeFrameLabels) else np.zeros_like(cells)
 
 
 @lru_cache(maxsize=1)

@@ -62,6 +62,7 @@ def plan_run(
     for place in opened.fields:
         try:
             planned = _plan_field(opened, place, results, protocol)
+            require_workable_frames(planned.shape, place, given_labels=labels is not None)
             if source is not None and labels is not None:
                 t, _, y, x = planned.shape
                 given = labels_of(source, labels, place, shape=(t, y, x), missing=planned.missing_frames)
@@ -89,7 +90,6 @@ def plan_run(
 
 def _plan_field(plate: Plate, place: FieldId, results: Path, protocol: AssayProtocol) -> FieldPlan:
     stack = plate.stack(place, calibration=protocol.calibration)
-    require_workable_frames(stack.shape, place)
     missing = stack.missing_frames
     if len(missing) == stack.shape[0]:
         raise ImageError(

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 from skimage.measure import find_contours
 
-from assay.labels import ChannelRole
+from assay.labels import ChannelRole, is_large
+from assay.stack import Window
 
 COLOURS: dict[ChannelRole, tuple[float, float, float]] = {
     "effector": (1.0, 0.85, 0.10),
@@ -22,6 +23,10 @@ COLOURS: dict[ChannelRole, tuple[float, float, float]] = {
 
 OUTSIDE = 46
 """Grey of what lies beyond the edge of the image: unlike an empty background."""
+
+Crop = tuple[int, int, int, int]
+"""(top, left, height, width) in pixels; it may reach over the edge of the frame."""
+_AROUND_PX = 4096  # side of what is read of a frame that is too large to be held
 
 Polygon = NDArray[np.float64]
 """(N, 2) points (y, x) in units of the crop, 0 to 1."""
@@ -56,9 +61,33 @@ def compose(
     return np.round(255 * np.clip(colour, 0, 1)).astype(np.uint8)
 
 
-def background_of(image: NDArray[np.float32]) -> NDArray[np.float64]:
-    """(C, 2): median and noise of each channel over the whole frame."""
-    sample = image[:, ::4, ::4].reshape(image.shape[0], -1)
+def surroundings(crop: Crop, shape: tuple[int, ...]) -> Window:
+    """What to read to show a crop: the whole frame, or of one too large to be held the part around the crop."""
+    if not is_large(shape):
+        return slice(0, shape[-2]), slice(0, shape[-1])
+    rows, columns = (
+        slice(
+            start := max(0, min(first + size // 2 - _AROUND_PX // 2, side - _AROUND_PX)),
+            min(start + _AROUND_PX, side),
+        )
+        for first, size, side in zip(crop[:2], crop[2:], shape[-2:], strict=True)
+    )
+    return rows, columns
+
+
+def crop_in(crop: Crop, window: Window) -> Crop:
+    """The same crop as seen from a window of the frame."""
+    return crop[0] - window[0].start, crop[1] - window[1].start, *crop[2:]
+
+
+def inside_of(crop: Crop, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    """Which pixels of a crop lie in the frame, (height, width)."""
+    return crop_of(np.broadcast_to(np.True_, shape[-2:]), crop)
+
+
+def background_of(image: NDArray[Any]) -> NDArray[np.float64]:
+    """(C, 2): median and noise of each channel over the whole frame, or what was read of it."""
+    sample = image[:, ::4, ::4].reshape(image.shape[0], -1).astype(np.float32)
     median = np.median(sample, axis=1)
     return np.stack([median, 1.4826 * np.median(np.abs(sample - median[:, None]), axis=1)], axis=1)
 
@@ -77,7 +106,7 @@ def stretch(pixels: NDArray[np.floating[Any]], window: NDArray[np.float64]) -> N
     return np.asarray(scaled**0.8)
 
 
-def crop_of(image: NDArray[Any], window: tuple[int, int, int, int]) -> NDArray[Any]:
+def crop_of(image: NDArray[Any], window: Crop) -> NDArray[Any]:
     """Cut (top, left, height, width) out of the last two axes; 0 beyond the edge of the image."""
     top, left, height, width = window
     out = np.zeros((*image.shape[:-2], height, width), dtype=image.dtype)

@@ -1,39 +1,65 @@
 """Film strips: one kill in a row of crops, so that a person can judge it in seconds.
 
-Effectors are yellow, targets red, the death dye cyan. Reads frames through functions that the caller gives.
+Effectors are yellow, targets red, the death dye cyan. Frames are read through what the caller gives, and of frames too
+large to be held only the part around the target.
 """
 
 import base64
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
 
 from assay.columns import Table
-from assay.labels import CELL_ROLES, CellRole, ChannelRole
+from assay.labels import CELL_ROLES, CellRole, ChannelRole, is_large
 from assay.report.crops import (
     OUTSIDE,
+    Crop,
     Polygon,
     background_of,
     compose,
     contours,
+    crop_in,
     crop_of,
+    inside_of,
     png,
     stretch,
     strip_windows,
+    surroundings,
 )
 from assay.report.numbers import rows
 from assay.report.svg import drawing, line, tag, text
-from assay.stack import FieldId
+from assay.stack import FieldId, Window
 from assay.units import Calibration
 
-ReadFrames = Callable[[FieldId, Sequence[int]], NDArray[Any]]
-"""(field, frames) -> raw pixels (t, C, Y, X)."""
-ReadTracks = Callable[[FieldId, CellRole, Sequence[int]], NDArray[np.integer[Any]]]
-"""(field, role, frames) -> (t, Y, X) whose values are track ids."""
+
+class StripSource(Protocol):
+    """One field, as far as strips need it."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(..., Y, X)."""
+
+    @property
+    def calibration(self) -> Calibration:
+        """Pixel size and frame interval."""
+
+    @property
+    def channels(self) -> Mapping[ChannelRole, Sequence[int]]:
+        """Role -> channel numbers."""
+
+    def read(self, frame: int, window: Window) -> NDArray[Any]:
+        """Raw pixels (C, y, x) of a window."""
+
+    def read_tracks(self, role: CellRole, frame: int, window: Window) -> NDArray[np.integer[Any]]:
+        """(y, x) of a window, whose values are track ids."""
+
+    def locate(self, role: CellRole, track_id: int, frame: int) -> tuple[float, float] | None:
+        """(y, x) of a cell in um; None where it is not seen."""
+
 
 CROP_UM = 48.0
 """Side of a crop."""
@@ -105,15 +131,12 @@ def choose_kills(
 def film_strips(
     tables: Mapping[str, Table],
     *,
-    read: ReadFrames,
-    read_tracks: ReadTracks,
-    channels_of: Callable[[FieldId], Mapping[ChannelRole, Sequence[int]]],
-    calibration_of: Callable[[FieldId], Calibration],
+    source_of: Callable[[FieldId], StripSource],
     n_certain: int = 4,
     n_uncertain: int = 2,
     n_frames: int = 7,
 ) -> list[FilmStrip]:
-    """Cut the strips of a few kills. Holds one full frame in memory at a time."""
+    """Cut the strips of a few kills. Holds one frame in memory at a time, or of a large one the part around the target."""
     contacts = {
         (str(c["well"]), int(c["field"]), int(c["contact_id"])): c for c in rows(tables.get("contacts"))
     }
@@ -133,15 +156,11 @@ def film_strips(
             first, int(death["frame"]), lengths[where], n_frames, frozenset(masked.get(where, ()))
         )
         cut = _cut(
-            field,
+            source_of(field),
             kill,
             frames,
             notes={first: "contact begins", int(death["frame"]): "death"},
             death_frame=int(death["frame"]),
-            read=read,
-            read_tracks=read_tracks,
-            channels=channels_of(field),
-            calibration=calibration_of(field),
         )
         strips.append(_strip_of(field, death, kill, for_review, cut))
     return strips
@@ -197,29 +216,28 @@ def draw_strip(strip: FilmStrip) -> Markup:
 
 
 def _cut(
-    field: FieldId,
+    source: StripSource,
     kill: Mapping[str, Any],
     frames: Sequence[int],
     *,
     notes: Mapping[int, str],
     death_frame: int,
-    read: ReadFrames,
-    read_tracks: ReadTracks,
-    channels: Mapping[ChannelRole, Sequence[int]],
-    calibration: Calibration,
 ) -> tuple[StripFrame, ...]:
     """Crops of the frames around the target; where it is not seen, around where it was seen nearest in time."""
-    centres = _centres(field, int(kill["target_track_id"]), frames, read_tracks)
+    centres = _centres(source, int(kill["target_track_id"]), frames)
+    channels, calibration = source.channels, source.calibration
     pixels, backgrounds, inside, masks = [], [], [], []
     for frame in frames:
-        image = read(field, [frame])[0].astype(np.float32)
-        window = _place(centres.get(frame), image.shape[1:], calibration)
-        pixels.append(crop_of(image, window))
+        place = _place(centres.get(frame), source.shape[-2:], calibration)
+        around = surroundings(place, source.shape)
+        image = source.read(frame, around)
+        pixels.append(crop_of(image, crop_in(place, around)).astype(np.float32))
         backgrounds.append(background_of(image))
-        inside.append(crop_of(np.ones(image.shape[1:], dtype=np.bool_), window))
+        inside.append(inside_of(place, source.shape))
         masks.append(
             {
-                role: crop_of(read_tracks(field, role, [frame])[0], window) == int(kill[f"{role}_track_id"])
+                role: crop_of(source.read_tracks(role, frame, around), crop_in(place, around))
+                == int(kill[f"{role}_track_id"])
                 for role in CELL_ROLES
             }
         )
@@ -243,15 +261,21 @@ def _cut(
     return tuple(cut)
 
 
-def _centres(
-    field: FieldId, target: int, frames: Sequence[int], read_tracks: ReadTracks
-) -> dict[int, tuple[float, float]]:
+def _centres(source: StripSource, target: int, frames: Sequence[int]) -> dict[int, tuple[float, float]]:
     """(y, x) of the target in each frame; where it is not seen, that of the nearest frame where it is."""
     seen: dict[int, tuple[float, float]] = {}
     for frame in frames:
-        mask = read_tracks(field, "target", [frame])[0] == target
+        whole = not is_large(source.shape)
+        near = None if whole else source.locate("target", target, frame)
+        if not whole and near is None:
+            continue
+        pixel_um = source.calibration.pixel_um
+        about = None if near is None else (near[0] / pixel_um[0], near[1] / pixel_um[1])
+        window = surroundings(_place(about, source.shape[-2:], source.calibration), source.shape)
+        mask = source.read_tracks("target", frame, window) == target
         if mask.any():
-            y, x = np.argwhere(mask).mean(axis=0).tolist()
+            places = np.argwhere(mask) + np.array([part.start for part in window])
+            y, x = places.mean(axis=0).tolist()
             seen[frame] = (y, x)
     if not seen:
         return {}
@@ -280,10 +304,8 @@ def _strip_of(
     )
 
 
-def _place(
-    centre: tuple[float, float] | None, shape: tuple[int, ...], calibration: Calibration
-) -> tuple[int, int, int, int]:
-    """(top, left, height, width) of the crop in pixels; it may reach over the edge of the image."""
+def _place(centre: tuple[float, float] | None, shape: tuple[int, ...], calibration: Calibration) -> Crop:
+    """The crop around a centre, or the middle of the frame."""
     height, width = (max(8, round(CROP_UM / size)) for size in calibration.pixel_um)
     y, x = centre if centre is not None else (shape[0] / 2, shape[1] / 2)
     return round(y - height / 2), round(x - width / 2), height, width

@@ -67,21 +67,27 @@ def test_full_memory_stops_the_run_keeps_what_is_done_and_is_mended_by_running_a
     assert not outcome.failed
 
 
-@pytest.mark.parametrize("shape", [(1, 1, 8193, 8192), (40, 3, 30_000, 30_000), (1, 1, 1, 67_108_865)])
-def test_frames_that_no_memory_holds_say_what_to_do(shape: tuple[int, ...]):
+@pytest.mark.parametrize("shape", [(1, 1, 65_537, 8192), (40, 3, 100, 70_000)])
+def test_frames_whose_rows_no_memory_holds_say_what_to_do(shape: tuple[int, ...]):
     with pytest.raises(ImageError, match=r"well B02, field 0: its frames of ") as caught:
         require_workable_frames(shape, PLACE)
     assert str(caught.value) == (
-        f"well B02, field 0: its frames of {shape[2]} x {shape[3]} pixels are too large, expected at most 8192 x 8192. Cut "
-        "them into fields of that size, each a field of its well, and run those."
+        f"well B02, field 0: its frames of {shape[2]} x {shape[3]} pixels are too large, expected at most 65536 on a side. Cut "
+        "them into smaller fields, each a field of its well, and run those."
     )
-    require_workable_frames((1000, 5, 8192, 8192), PLACE)
+    require_workable_frames((1000, 5, 30_000, 30_000), PLACE)
+
+
+def test_label_images_of_another_program_are_held_as_a_whole_and_refused_where_no_memory_does():
+    with pytest.raises(ImageError, match=r"frames of 8193 x 8192 pixels are too large for --labels"):
+        require_workable_frames((1, 1, 8193, 8192), PLACE, given_labels=True)
+    require_workable_frames((1, 1, 8192, 8192), PLACE, given_labels=True)
 
 
 def test_run_and_check_both_refuse_them_before_any_pixel_is_read(
     plate: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("assay.pipeline.frame_sizes.LARGEST_FRAME_PX", 72 * 96 - 1)
+    monkeypatch.setattr("assay.pipeline.frame_sizes.LONGEST_SIDE_PX", 95)
     protocol = parse_protocol(PROTOCOL)
     with pytest.raises(ImageError, match="its frames of 72 x 96 pixels are too large"):
         plan_run(plate, tmp_path / "out", protocol=protocol, options=RunOptions())

@@ -22,8 +22,7 @@ def small(cases):
 def strips(cases, small):
     film = cases.Film(small)
     return film_strips(
-        small.tables, read=film.read, read_tracks=film.read_tracks, channels_of=lambda _: CHANNELS,
-        calibration_of=lambda _: cases.CALIBRATION, n_certain=2, n_uncertain=1, n_frames=5,
+        small.tables, source_of=film.of, n_certain=2, n_uncertain=1, n_frames=5,
     )  # fmt: skip
 
 
@@ -101,17 +100,13 @@ def test_effectors_are_yellow_targets_red_and_death_cyan():
 
 def test_beyond_the_edge_of_the_image_a_strip_is_grey_and_not_empty_background(cases, small):
     film = cases.Film(small)
-
-    def shifted(field, frames):
-        return film.read(field, frames)[..., 30:, 30:]
-
-    def shifted_tracks(field, role, frames):
-        return film.read_tracks(field, role, frames)[..., 30:, 30:]
-
     strips = film_strips(
-        small.tables, read=shifted, read_tracks=shifted_tracks, channels_of=lambda _: CHANNELS,
-        calibration_of=lambda _: cases.CALIBRATION, n_certain=4, n_uncertain=0, n_frames=3,
-    )  # fmt: skip
+        small.tables,
+        source_of=lambda field: film.of(field, top=30, left=30),
+        n_certain=4,
+        n_uncertain=0,
+        n_frames=3,
+    )
     first = next(strip for strip in strips if strip.target_track_id == 1)
     at_death = next(frame for frame in first.frames if frame.note == "death")
     assert set(at_death.composite[0].ravel()) == {OUTSIDE}
@@ -129,3 +124,27 @@ def test_the_drawing_holds_one_picture_per_frame_and_row_and_a_scale_bar(strips)
 def test_a_png_reads_back_as_it_was(shape):
     image = np.random.default_rng(1).integers(0, 256, shape, dtype=np.uint8)
     assert np.array_equal(np.asarray(Image.open(io.BytesIO(png(image)))), image)
+
+
+def test_of_a_frame_too_large_to_be_held_only_the_part_around_the_target_is_read(cases, small, monkeypatch):
+    """Parts of 128 x 128 px of 330 x 400; only the background, and with it what is black, comes from that part."""
+    how = {"n_certain": 4, "n_uncertain": 0, "n_frames": 3}
+    once = film_strips(small.tables, source_of=cases.Film(small).of, **how)
+    monkeypatch.setattr("assay.labels.LARGEST_WHOLE_PX", 330 * 400 - 1)
+    monkeypatch.setattr("assay.report.crops._AROUND_PX", 128)
+    monkeypatch.setattr(cases.FieldFilm, "most_px", 0)
+    parts = film_strips(small.tables, source_of=cases.Film(small).of, **how)
+    assert cases.FieldFilm.most_px == 128 * 128
+    assert len(parts) == len(once) == 4
+    for part, whole in zip(parts, once, strict=True):
+        for here, there in zip(part.frames, whole.frames, strict=True):
+            assert here.frame == there.frame
+            assert here.composite.shape == there.composite.shape
+            for ours, theirs in (
+                (here.target_outline, there.target_outline),
+                (here.effector_outline, there.effector_outline),
+            ):
+                assert len(ours) == len(theirs)
+                assert all(np.array_equal(a, b) for a, b in zip(ours, theirs, strict=True))
+            away = np.abs(here.composite.astype(int) - there.composite.astype(int))
+            assert np.percentile(away, 99) <= 12

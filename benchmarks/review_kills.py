@@ -1,6 +1,6 @@
 """Kill the viewer while somebody reviews: no decision that was acknowledged may be lost, and an altered byte must show.
 
-    python -m tools.virtual_screen .venv/bin/python -m benchmarks.review_kills RESULTS [--kills 20] [--json F]
+    .venv/bin/python -m benchmarks.review_kills RESULTS [--kills 20] [--json F]
 
 Works on a copy. Every sitting is the whole napari window with the review dock, and keys pressed in it as fast as it takes
 them; at a random moment it gets `kill -9`. A decision is acknowledged when the window hears that it counts.
@@ -22,6 +22,7 @@ from typing import Any
 from assay.io.results import Results
 from assay.io.review_checks import verify_logs
 from assay.io.review_logs import log_files, read_logs
+from tools.virtual_screen import use_virtual_screen
 
 LONGEST_S = 4.0  # from the first decision to the kill
 _STARTS_S = 180.0
@@ -30,6 +31,7 @@ _Said = tuple[str, ...]
 
 def review_without_end(results: Path, seed: int) -> None:
     """Press random keys in a review window for ever, and say each decision once it counts."""
+    use_virtual_screen()  # of its own, as a screen goes with its last window
     from napari.qt import get_qapp
     from qtpy.QtCore import Qt
     from qtpy.QtTest import QTest
@@ -69,6 +71,8 @@ def kill_one(results: Path, seed: int) -> list[_Said]:
     started = subprocess.Popen(words, stdout=subprocess.PIPE, env=os.environ | {"PYTHONUNBUFFERED": "1"})
     assert started.stdout is not None
     first = started.stdout.readline()
+    if not first:
+        raise SystemExit(f"the viewer ended by itself (exit code {started.wait()}).")
     time.sleep(random.Random(seed).uniform(0, LONGEST_S))
     started.send_signal(signal.SIGKILL)
     rest, _ = started.communicate(timeout=_STARTS_S)

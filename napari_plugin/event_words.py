@@ -16,20 +16,26 @@ _STATUS_WORDS = {
 }
 
 
-def headline(event: dict[str, Any], *, blinded: bool, time_min: float) -> str:
-    """Who dies when, as: B03 · target 12 dies at 1:42 h (frame 17)."""
+def is_asked(event: dict[str, Any], status: str, *, blinded: bool) -> bool:
+    """Whether a reader is asked if a target died at all: the pipeline did not call it, and nobody decided."""
+    return not blinded and int(event["death_id"]) == 0 and status in ("pending", "unsure")
+
+
+def headline(event: dict[str, Any], *, blinded: bool, time_min: float, asked: bool = False) -> str:
+    """Who dies when, as: B03 · target 12 dies at 1:42 h (frame 17), or did target 12 die ...?"""
     where = "" if blinded else f"{event['well']} · "
-    return (
-        f"{where}target {event['target_track_id']} dies at {hours_words(time_min)} h (frame {event['frame']})"
-    )
+    who, when = f"target {event['target_track_id']}", f"at {hours_words(time_min)} h (frame {event['frame']})"
+    return f"{where}did {who} die {when}?" if asked else f"{where}{who} dies {when}"
 
 
-def verdict_line(event: dict[str, Any], *, blinded: bool, killer_chosen: bool) -> str:
+def verdict_line(event: dict[str, Any], *, blinded: bool, killer_chosen: bool, asked: bool = False) -> str:
     """Who did it, as the pipeline says or a reader chose."""
     if blinded:
         return "Blinded: judge from the images alone."
     killer = float(event["killer"])
     probability = f"death P {float(event['probability']):.2f}"
+    if asked:
+        probability += ", not called: counts if accepted"
     if killer_chosen:
         return (
             f"{probability} · "

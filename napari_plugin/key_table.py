@@ -58,7 +58,7 @@ REASON_KEYS: tuple[tuple[str, str, str], ...] = (
     ("1", "debris", "debris"),
     ("2", "division", "division"),
     ("3", "left_field", "left the field"),
-    ("4", "segmentation", "outline wrong"),
+    ("4", "segmentation", "outline"),
     ("5", "already_dead", "dead before"),
     ("6", "other", "other"),
 )

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
 
+from assay.columns import length
 from assay.io.results import Results
 from assay.io.tables import read_table
 from napari_plugin.layers import Images, show_field
@@ -27,8 +28,9 @@ def open_in_viewer(viewer: Any, results: Path, *, reader: str | None = None) -> 
     Raises:
         AssayError: It is no RESULTS folder, or damaged.
     """
-    deaths = read_table(Results.open(results).tables, "deaths")
-    if not (deaths["role"] == "target").any():
+    tables = Results.open(results).tables
+    deaths, doubtful = read_table(tables, "deaths"), read_table(tables, "doubtful_deaths")
+    if not (deaths["role"] == "target").any() and not length(doubtful):
         close_session(viewer)
         images = Images.open(results)
         before = _LOOKED_AT.get(_model(viewer))

@@ -53,7 +53,8 @@ class Tour:
         )
         self.shoot("run-at-work")
         self.wait(lambda: panel.process is None, at_most_s=1800)
-        self.wait(lambda: False, at_most_s=4)
+        self.wait(lambda: bool(self._review_docks()), at_most_s=60)
+        self.settle(4.0)
         self.shoot("run-finished")
         self.undock()
 
@@ -96,9 +97,10 @@ class Tour:
         self.settle()
         self.shoot("review-keys")
         self.press("?")
+        self.show_uncalled()
         self.undock()
 
-    def show_clearest(self) -> None:
+    def show_clearest(self, well: str = "") -> None:
         """The kill with the largest share that lies well inside the image, in the frame of the death."""
         import numpy as np
 
@@ -110,9 +112,26 @@ class Tour:
         inside = np.ones(len(events["event"]), dtype=bool)
         for axis in ("y_um", "x_um"):
             inside &= (events[axis] > 45) & (events[axis] < np.nanmax(events[axis]) - 35)
-        share = np.where(inside, np.nan_to_num(events["killer_share"]), -1)
+        if well:
+            inside &= events["well"] == well
+        share = np.where(inside & (events["death_id"] > 0), np.nan_to_num(events["killer_share"]), -1)
         session.go(str(events["event"][int(np.argmax(share))]))
         self.settle(3.0)
+
+    def show_uncalled(self) -> None:
+        """The likeliest of the deaths that were too doubtful to be called, where there is one."""
+        import numpy as np
+
+        from napari_plugin.sessions import session_of
+
+        session = session_of(self.viewer)
+        assert session is not None
+        rows = np.flatnonzero(session.state.is_uncalled)
+        if len(rows):
+            best = rows[np.argmax(session.state.events["probability"][rows])]
+            session.go(str(session.state.events["event"][best]))
+            self.settle()
+            self.shoot("review-uncalled")
 
     def plate_view(self) -> None:
         """The plate as a heat map, by kills per effector-hour and by what is reviewed."""
@@ -125,6 +144,8 @@ class Tour:
         self.wait(lambda: view.plate is not None, at_most_s=30)
         view.open_well("B03")
         self.settle()
+        if self.review is not None:
+            self.show_clearest("B03")
         self.shoot("plate-view")
         view.choose_measure("reviewed")
         self.settle(1.0)
@@ -157,7 +178,7 @@ class Tour:
         session = open_session(self.viewer, self.results, reader="ana")
         widget = CorrectWidget(self.viewer)
         self.dock(widget, "Correct cells and tracks")
-        session.step(1)
+        self.show_clearest()
         shown = session.shown
         assert shown is not None
         assert session.field is not None
@@ -173,8 +194,8 @@ class Tour:
         correcting.click(y, x)
         correcting.choose_tool("brush")
         layer = self.viewer.layers["targets"]
-        for step in range(5):
-            layer.paint((shown["frame"], y - 5, x - 4 + 2 * step), correcting.brush_label)
+        for step in range(6):  # towards the killer's side, over a stretch of three cell widths
+            layer.paint((shown["frame"], y, x - 12 + 2 * step), correcting.brush_label)
         self.settle()
         self.shoot("correct-painted")
         widget.commit()
@@ -218,6 +239,15 @@ class Tour:
 
     def settle(self, seconds: float = 2.5) -> None:
         """Let films load and everything be painted."""
+        from napari_plugin.sessions import session_of
+
+        def is_drawn() -> bool:
+            session = session_of(self.viewer)
+            return session is None or (
+                session.is_ahead and not any(one.is_busy for one in self._review_docks())
+            )
+
+        self.wait(is_drawn, at_most_s=60.0)
         self.wait(lambda: False, at_most_s=seconds)
 
     def wait(self, done: Callable[[], bool], *, at_most_s: float) -> None:

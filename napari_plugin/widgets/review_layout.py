@@ -18,7 +18,7 @@ from assay.columns import Table
 from assay.review.state import STATUSES
 from napari_plugin.event_filter import HINT
 from napari_plugin.event_list import EventList
-from napari_plugin.event_words import headline, progress_words, status_words, verdict_line
+from napari_plugin.event_words import headline, is_asked, progress_words, status_words, verdict_line
 from napari_plugin.session import ReviewSession
 from napari_plugin.widgets.event_table import EventTable
 from napari_plugin.widgets.film_strip import FilmStrip
@@ -83,8 +83,9 @@ class ReviewLayout(QFrame):
         blinded = session.sitting.blinded
         now = session.state.of(session.current)
         status = STATUSES[session.events.status[row]]
-        self.title.setText(headline(shown, blinded=blinded, time_min=session.minutes(shown)))
-        words = verdict_line(shown, blinded=blinded, killer_chosen=bool(now.killer_chosen))
+        asked = is_asked(shown, status, blinded=blinded)
+        self.title.setText(headline(shown, blinded=blinded, time_min=session.minutes(shown), asked=asked))
+        words = verdict_line(shown, blinded=blinded, killer_chosen=bool(now.killer_chosen), asked=asked)
         said = status_words(status, now.about, now.notes, blinded=blinded)
         self.decisions.offer_settling(status == "disagreement")
         self.verdict.setText(f"{words}<br><span style='color:{STATUS_COLORS[status]}'>●&nbsp;{said}</span>")

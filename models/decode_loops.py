@@ -3,8 +3,8 @@
 Nothing but numbers and arrays of them. One file, as a changed one is compiled anew. Rows are looked at one after the
 other while they lie in the cache: a row's seeds are known a few rows later, and no image of the frame is kept. A loop in
 which an array may be replaced by a longer one counts the array's holders at every turn, so rows are read while there
-is room, and room is made outside. Places in `flat` have no sign, because an index that might be negative would be
-looked at twice.
+is room, and room is made outside, and there they are `lent`. Places in `flat` have no sign, because an index that might be
+negative would be looked at twice. The rows below are asked for before they are needed: memory is slow to begin.
 """
 
 from typing import Any
@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from assay.compiled import compiled, part
+from assay.compiled import compiled, fetch_ahead, lent, part
 from models.decode_rules import LARGEST_VOTE, NO_VOTE, VOTES_PER_PX
 
 Floats = NDArray[np.float32]
@@ -21,6 +21,8 @@ Longs = NDArray[np.int64]
 
 LANES = 8  # pixels whose flags are looked at together, as one number
 BLOCK = 32  # columns that are computed together where some are foreground: shorter loops would go one by one
+BLOCK_LANES = BLOCK // LANES
+AT_ONCE = 16  # values that memory brings together
 NONE_INSIDE, ALL_INSIDE = np.uint64(0), np.uint64(0x0101010101010101)
 ZERO = np.float32(0)
 NINTH = np.float32(1 / 9)
@@ -102,41 +104,48 @@ def _rows(
     are rows beyond the frame.
     """
     height, width = shape
-    line, seen = np.empty(width + 2, dtype=np.float32), np.empty(width, dtype=np.float32)
-    heat, to_y, to_x = np.empty(width, np.float32), np.empty(width, np.int32), np.empty(width, np.int32)
-    flags = np.zeros(-(-width // LANES) * LANES, dtype=np.uint8)
+    flat, place, runs, fore, votes, seeds, heats, warmth, warm_x, n_warm = (
+        lent(flat), lent(place), lent(runs), lent(fore), lent(votes), lent(seeds), lent(heats), lent(warmth),
+        lent(warm_x), lent(n_warm),
+    )  # fmt: skip
+    held = np.empty((4, width + 2), dtype=np.float32)
+    held_votes = np.empty((2, width), dtype=np.int32)
+    held_flags = np.zeros((2, -(-width // BLOCK) * BLOCK), dtype=np.uint8)
+    line, heat, seen = lent(held)[0], lent(held)[1], lent(held)[2:]  # of this row and the next
+    to_y, to_x = lent(held_votes)[0], lent(held_votes)[1]
+    flags = lent(held_flags)
     lanes = flags.view(np.uint64)
     least, warm, margin = thresholds[0], thresholds[1], int(seed_radius[1])
-    n_runs, n_px = np.uint64(counts[0]), np.uint64(counts[1])
+    n_runs, n_px, n_seeds = counts[0], np.uint64(counts[1]), counts[2]
+    _look(flat, place, y, shape, smooth, least, line, seen[y % 2], flags[y % 2])
     while (
         y < height + seed_radius[0]
         and n_runs + width <= len(runs)
-        and n_px + width <= len(fore)
-        and counts[2] + width <= len(seeds)
+        and np.int64(n_px) + width <= len(fore)
+        and n_seeds + width <= len(seeds)
     ):
-        slot = y % len(warmth)
+        slot, now, then = y % len(warmth), y % 2, (y + 1) % 2
         _cool(warmth[slot], warm_x[slot], int(n_warm[slot]), margin)
-        found = 0
-        if y < height:
-            _mean(flat, place[0] + y * place[2], place[2], y, 0, width, height, smooth, line, seen)
-            for x in range(width):
-                flags[x] = np.uint8(1) if seen[x] > least else np.uint8(0)
-        stop, said = (0 if y < height else width), 0  # columns before `said` have their heat and votes
+        if y + 1 < height:
+            _look(flat, place, y + 1, shape, smooth, least, line, seen[then], flags[then])
+            _send_for(flat, place, y + 1, lanes[then], lanes[now])
+        found, said = 0, 0  # columns before `said` have their heat and votes
+        stop = 0 if y < height else width
         while True:
-            start = _next(flags, lanes, stop, width, True)
+            start = _next(flags[now], lanes[now], stop, width, True)
             if start == width:
                 break
-            stop = _next(flags, lanes, start, width, False)
+            stop = _next(flags[now], lanes[now], start, width, False)
             if stop > said:
                 said, first = min(-(-stop // BLOCK) * BLOCK, width), max(said, start // BLOCK * BLOCK)
                 at = place[0] + y * place[2] + place[1]
-                _mean(flat, at, place[2], y, first, said, height, smooth, line, heat)
+                _mean(flat, at, place[2], y, first, said, width, height, smooth, line, heat)
                 _land(flat, at + place[1], vote_scale[0], VOTES_PER_PX * y, 0, height, first, said, to_y)
                 _land(flat, at + 2 * place[1], vote_scale[1], 0, VOTES_PER_PX, width, first, said, to_x)
             runs[n_runs, 0], runs[n_runs, 1], runs[n_runs, 2], runs[n_runs, 3] = y, start, stop, n_px
-            n_runs += ONE
+            n_runs += 1
             for x in range(np.uint64(start), np.uint64(stop)):
-                fore[n_px], votes[0, n_px], votes[1, n_px] = seen[x], to_y[x], to_x[x]
+                fore[n_px], votes[0, n_px], votes[1, n_px] = seen[now, x], to_y[x], to_x[x]
                 n_px += ONE
             for x in range(start, stop):
                 if heat[x] >= warm:
@@ -145,12 +154,65 @@ def _rows(
                     found += 1
         n_warm[slot] = found
         if y >= seed_radius[0]:
-            counts[2] = _seeds_of(
-                y - int(seed_radius[0]), seed_radius, warmth, warm_x, n_warm, seeds, heats, int(counts[2])
+            n_seeds = _seeds_of(
+                y - int(seed_radius[0]), seed_radius, warmth, warm_x, n_warm, seeds, heats, n_seeds
             )
         y += 1
-    counts[0], counts[1] = n_runs, n_px
-    return y
+    counts[0], counts[1], counts[2] = n_runs, n_px, n_seeds
+    return y + 0 * (len(held) + len(held_votes) + len(held_flags))  # they were lent until here
+
+
+@part
+def _look(
+    flat: Floats,
+    place: Longs,
+    y: int,
+    shape: tuple[int, int],
+    smooth: bool,
+    least: np.float32,
+    line: Floats,
+    seen: Floats,
+    flags: Any,
+) -> None:
+    """What is foreground in a row; beyond the frame nothing is looked at."""
+    height, width = shape
+    if y >= height:
+        return
+    row = place[0] + y * place[2]
+    for x in range(0, width, AT_ONCE):
+        fetch_ahead(flat, row + 2 * place[2] + x)
+    _mean(flat, row, place[2], y, 0, width, width, height, smooth, line, seen)
+    for x in range(width):
+        flags[x] = np.uint8(1) if seen[x] > least else np.uint8(0)
+
+
+@part
+def _send_for(flat: Floats, place: Longs, y: int, lanes: Any, above: Any) -> None:
+    """Ask for the heat and the offsets of a row where it is foreground, the heat of the rows about it included.
+
+    What the row above asked for is on its way.
+    """
+    heat, step = place[0] + y * place[2] + place[1], place[2]
+    for k in range(0, len(lanes), BLOCK_LANES):
+        if not _any_of(lanes, k):
+            continue
+        x = k * LANES
+        for row in range(heat + step if _any_of(above, k) else heat - step, heat + 2 * step, step):
+            for at in range(row + x - 1, row + x + BLOCK, AT_ONCE):  # the mean reaches one to the left
+                fetch_ahead(flat, at)
+            fetch_ahead(flat, row + x + BLOCK)  # and one to the right
+        for at in range(x, x + BLOCK, AT_ONCE):
+            fetch_ahead(flat, heat + place[1] + at)
+            fetch_ahead(flat, heat + 2 * place[1] + at)
+
+
+@part
+def _any_of(lanes: Any, k: int) -> bool:
+    """Whether any pixel of a block is foreground."""
+    some = lanes[k]
+    for more in range(1, BLOCK_LANES):
+        some |= lanes[k + more]
+    return bool(some != NOTHING)
 
 
 @part
@@ -206,6 +268,7 @@ def _mean(
     y: int,
     start: int,
     stop: int,
+    width: int,
     height: int,
     smooth: bool,
     line: Floats,
@@ -222,7 +285,7 @@ def _mean(
         for k in range(n):
             mean[to + k] = flat[middle + k]
         return
-    left, right = max(start - 1, 0), min(stop + 1, len(mean))
+    left, right = max(start - 1, 0), min(stop + 1, width)
     shift = np.uint64(left - start + 1)  # 1 at the left edge
     high, middle, low = np.uint64(above + left), np.uint64(here + left), np.uint64(below + left)
     for k in range(np.uint64(right - left)):
@@ -268,7 +331,7 @@ def _next(flags: Any, lanes: Any, x: int, width: int, inside: bool) -> int:
             if at >= end:
                 break
         if flags[at] != flag:
-            return int(at)
+            return np.int64(at)  # type: ignore[return-value]
         at += ONE
     return width
 

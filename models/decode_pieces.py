@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from assay.compiled import compiled, part
+from assay.compiled import compiled, lent, part
 from models.decode_rules import NO_VOTE, VOTES_PER_PX
 
 SQUARE_BITS = 3
@@ -36,6 +36,7 @@ def touching_owners(
         (pairs, 4) sums over it: how far votes jump in y and in x, pixels side by side, pixels one above the
         other; and (owners + 1,) pixels of each owner.
     """
+    runs, votes, seeds, capture_rank = lent(runs), lent(votes), lent(seeds), lent(capture_rank)
     n_seeds = len(seeds)
     first, listed, across = _within_reach(seeds, capture_rank, shape)
     owners = _owners(votes, n_px, seeds, first, listed, across, capture_rank, shape[1])
@@ -86,6 +87,7 @@ def keep_cells(
 
     Takes the owner off all other pieces, and gives the rest the owner that `joined` has for theirs.
     """
+    pieces, joined, seeds, owned, labels = lent(pieces), lent(joined), lent(seeds), lent(owned), lent(labels)
     for p in range(len(pieces)):
         pieces[p, 4] = joined[pieces[p, 4]]
     _connect(pieces)

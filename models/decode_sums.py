@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from assay.compiled import compiled, part
+from assay.compiled import compiled, fetch_ahead, lent, part
 from models.decode_rules import STEPS_PER_LOGIT, VOTES_PER_PX
 
 Floats = NDArray[np.float32]
@@ -13,6 +13,7 @@ Ints = NDArray[np.int32]
 Longs = NDArray[np.int64]
 
 LOGIT_STEPS = np.float32(STEPS_PER_LOGIT)
+PIECES_AHEAD = 16  # memory that they will need is asked for
 
 
 @compiled
@@ -29,12 +30,22 @@ def sum_cells(
     sure: int,
 ) -> Any:
     """Seeds, their probabilities, and sums over pixels, of the cells that `decode_loops` kept."""
+    pieces, number, seeds, fore, votes = lent(pieces), lent(number), lent(seeds), lent(fore), lent(votes)
+    heats, other_flat, other_place, chance = lent(heats), lent(other_flat), lent(other_place), lent(chance)
     n_cells = 0
     for k in range(len(number)):
         n_cells = max(n_cells, number[k])
     sums = np.zeros((n_cells, 6), dtype=np.int64)
     own_chance = _chances_of(fore, chance)
     for k in range(len(pieces)):
+        if k + PIECES_AHEAD < len(pieces):
+            y, start, stop = (
+                pieces[k + PIECES_AHEAD, 0],
+                pieces[k + PIECES_AHEAD, 1],
+                pieces[k + PIECES_AHEAD, 2],
+            )
+            fetch_ahead(other_flat, other_place[0] + y * other_place[2] + start)
+            fetch_ahead(other_flat, other_place[0] + y * other_place[2] + stop - 1)
         y, start, stop, first, owner = pieces[k, 0], pieces[k, 1], pieces[k, 2], pieces[k, 3], pieces[k, 4]
         cell = number[owner] - 1
         if cell < 0:

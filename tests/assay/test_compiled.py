@@ -2,6 +2,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
+
+from assay.compiled import compiled, fetch_ahead, lent
+
 ROOT = Path(__file__).parents[2]
 LOOP = """
 import numpy as np
@@ -68,3 +72,23 @@ def test_compiled_code_is_kept_beside_the_module_for_the_next_process(tmp_path, 
     assert run("", file=file) == "[0, 2, 4] 0"
     assert list((tmp_path / "__pycache__").glob("loops.double*.nbi"))
     assert run("", file=file) == "[0, 2, 4] 1"
+
+
+@compiled
+def sum_and_mark(array):
+    total = 0.0
+    own = lent(array)
+    for k in range(len(own)):
+        fetch_ahead(own, k + 64)  # beyond its end for the last ones
+        total += own[k]
+    fetch_ahead(own, -1)
+    own[0] = -1.0
+    return total
+
+
+def test_a_lent_array_is_the_array_and_what_is_asked_for_outside_of_it_does_no_harm():
+    array = np.arange(100.0).reshape(10, 10)[::2, 3]
+    before = sys.getrefcount(array)
+    assert sum_and_mark(array) == 215.0  # 3 + 23 + 43 + 63 + 83
+    assert array.tolist() == [-1.0, 23.0, 43.0, 63.0, 83.0]
+    assert sys.getrefcount(array) == before

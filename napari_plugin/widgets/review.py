@@ -150,6 +150,7 @@ class ReviewWidget(QWidget):
             self._moved()
         for notice in [*session.notices, *([self._keys_problem] if self._keys_problem else [])]:
             self._show_message(notice, "warning")
+            self._forget_message.stop()  # where decisions are kept must not pass unread: it stays until the next word
 
     def detach(self) -> None:
         """Let go of the session; it stays open."""

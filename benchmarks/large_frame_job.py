@@ -1,10 +1,11 @@
-"""One large frame from disk to labels and measures, in a process of its own; `benchmarks.large_frame` calls it.
+"""The main job on a film of large frames, in a process of its own; `benchmarks.large_frame` calls it.
 
-python -m benchmarks.large_frame_job FOLDER SIDE --json F
+python -m benchmarks.large_frame_job FOLDER [--every-block] --json F
 """
 
 import argparse
 import json
+import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -15,40 +16,48 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 import models.predictor
-from assay.brightness import measure_brightness, role_slots
-from assay.io import chunks
-from assay.io.checked import CheckedArray
-from assay.io.large_labels import write_large_labels
-from assay.io.layout import array_layout
-from assay.labels import CELL_ROLES, ChannelRole
-from assay.measures import measure_large
-from assay.touching import touching_pairs_large
-from assay.units import Calibration
+from assay.io.ome_zarr import open_plate
+from assay.io.tables import read_table
+from assay.labels import Segmenter
+from assay.pipeline.planning import RunOptions, plan_run
+from assay.pipeline.run import run_plate
+from assay.pipeline.work_files import measures_file, read_measures
+from assay.protocol import parse_protocol
+from benchmarks.large_frame import CALIBRATION, MEGA
 from benchmarks.measuring import own_peak_bytes, processor_s
 from models.devices import one_thread
 from models.large_frames import BLOCK_PX, BlockFinder
 from models.weights import load_model
 
-CALIBRATION = Calibration(pixel_um=(0.65, 0.65), frame_min=5.0)
-ROLES: tuple[ChannelRole, ...] = ("effector", "target", "death")
+PROTOCOL = """
+[channels]
+effector = "effector"
+target = "target"
+death = "death"
+"""
 
 
 class Repeating:
-    """Gives the maps of windows that were seen before from disk."""
+    """Gives the maps of windows that were seen before in the same frame from disk."""
 
-    def __init__(self, folder: Path, side: int) -> None:
-        self._folder, self._side, self.asked, self.computed = folder, side, 0, 0
+    def __init__(self, folder: Path, side: int, *, every_block: bool) -> None:
+        self._folder, self._side, self._every_block = folder, side, every_block
+        self.frames, self.asked, self.computed = 0, 0, 0
 
     def finder(self, maps_of: Any, **how: Any) -> BlockFinder:
-        """A finder whose maps come from disk where they can."""
+        """A finder whose maps come from disk where they can; there is one for each frame."""
+        self.frames += 1
 
         def kept(rows: slice, columns: slice) -> Tensor:
             self.asked += 1
             name = "_".join(self._name(part) for part in (rows, columns))
-            file = self._folder / f"maps_{name}.npy"
-            if not file.exists():
+            file = self._folder / f"maps_{self.frames}_{name}.npy"
+            if self._every_block or not file.exists():
                 self.computed += 1
-                np.save(file, maps_of(rows, columns).numpy())
+                maps: Tensor = maps_of(rows, columns)
+                if not self._every_block:
+                    np.save(file, maps.numpy())
+                return maps
             return torch.from_numpy(np.load(file))
 
         return BlockFinder(kept, **how)
@@ -59,62 +68,75 @@ class Repeating:
         return f"{part.start % BLOCK_PX}-{part.stop - part.start}{edges}"
 
 
-def run_job(folder: Path, side: int) -> dict[str, Any]:
-    """Do it all, and say what it took."""
-    tile = np.load(folder / "tile.npy")
-    brightness = measure_brightness([tile])
-    image = CheckedArray(folder / "frame.zarr", "0", where="the large frame", axes="tcyx")
-    shape, present = (side, side), [role in ROLES for role in models.predictor.CHANNEL_ROLES]
-    roles = {role: [number] for number, role in enumerate(ROLES)}
+class Steps:
+    """Is told how far the run is, and keeps what each step took."""
 
-    def raw(rows: slice, columns: slice = slice(0, side)) -> NDArray[np.uint16]:
-        return image.read([0], [0, 1, 2], window=(rows, columns))[0]
+    def __init__(self) -> None:
+        self.costs: dict[str, dict[str, float]] = {}
+        self._name, self._since = "before", processor_s()
 
-    def slots(rows: slice, columns: slice) -> NDArray[np.float32]:
-        return role_slots(raw(rows, columns)[None], brightness, roles)[0][0]
+    def begin(self, step: str, total: int, done: int = 0) -> None:
+        """A step begins."""
+        self.end()
+        self._name = step
 
-    model = load_model("standard", device="cpu")
-    repeating = Repeating(folder, side)
-    models.predictor.BlockFinder = repeating.finder  # type: ignore[misc, assignment]
-    start, clock, steps = own_peak_bytes(), processor_s(), {}
+    def advance(self) -> None:
+        """One more unit is done."""
+        self._say("one more done")
 
-    def lap(step: str) -> None:
-        nonlocal clock
+    def say(self, line: str) -> None:
+        """Something worth knowing."""
+        if line.startswith("failed"):
+            raise SystemExit(line)
+        self._say(line)
+
+    def end(self) -> None:
+        """The last step is done."""
         now = processor_s()
-        steps[step], clock = now - clock, now
+        cost = self.costs.setdefault(self._name, {"seconds": 0.0, "peak_bytes": 0.0})
+        cost["seconds"] += now - self._since
+        cost["peak_bytes"] = own_peak_bytes()
+        self._since = now
+        self._say("done")
 
-    labels = model.segment_large(slots, shape=shape, present=present, pixel_um=CALIBRATION.pixel_um)
-    lap("cells")
-    cells = measure_large(
-        labels, frame=0, read=raw, channel_names=list(ROLES), calibration=CALIBRATION, rows_at_once=256
-    )
-    lap("measures")
-    pairs = touching_pairs_large(labels, frame=0, calibration=CALIBRATION, max_gap_um=3.0, enter_um=1.0)
-    lap("pairs")
-    layout = array_layout((1, *shape), itemsize=4, sharded=True, shard_frames=1)
-    for role in CELL_ROLES:
-        chunks.make_array(
-            folder / "labels.zarr",
-            role,
-            layout,
-            dtype=np.dtype(np.uint32),
-            axes="tyx",
-            content="labels",
-            zarr_format=3,
+    def _say(self, line: str) -> None:
+        sys.stderr.write(
+            f"{self._name}: {line}, {processor_s():.0f} s, peak {own_peak_bytes() / MEGA:.0f} MB\n"
         )
-        write_large_labels(folder / "labels.zarr", role, 0, labels.of(role)[0], shape=shape)
-    lap("labels")
-    alike, inner = alike_blocks(
-        cells["target"].y_um, cells["target"].x_um, cells["target"].means["target"], side
-    )
+
+
+def run_job(folder: Path, *, every_block: bool) -> dict[str, Any]:
+    """Do it all, and say what it took."""
+    plate, results = folder / "film.zarr", folder / "results"
+    opened = open_plate(plate)
+    side = opened.stack(opened.fields[0]).shape[2]
+    repeating = Repeating(folder, side, every_block=every_block)
+    models.predictor.BlockFinder = repeating.finder  # type: ignore[misc, assignment]
+    model = load_model("standard", device="cpu")
+    plan = plan_run(plate, results, protocol=parse_protocol(PROTOCOL), options=RunOptions())
+    plan = plan.with_segmenter(model.identity)
+
+    def make() -> Segmenter:
+        return model
+
+    start, steps = own_peak_bytes(), Steps()
+    outcome = run_plate(plan, make_segmenter=make, provenance={}, options=RunOptions(), progress=steps)
+    steps.end()
+    assert outcome.complete, "a run without parts ends"
+    field = plan.fields[0].field
+    targets = read_measures(measures_file(results, "target", field, 0), "target")
+    alike, inner = alike_blocks(targets.y_um, targets.x_um, targets.means["target"], side)
+    names = ("tracks", "contacts", "deaths", "kills")
     return {
         "start_bytes": start,
         "peak_bytes": own_peak_bytes(),
-        "cpu_s": sum(steps.values()),
-        "steps_s": steps,
-        "effectors": len(cells["effector"]),
-        "targets": len(cells["target"]),
-        "pairs": len(pairs),
+        "cpu_s": sum(cost["seconds"] for cost in steps.costs.values()),
+        "steps": steps.costs,
+        "found": {
+            "targets in the first frame": len(targets),
+            **{name: len(read_table(results / "tables", name)["well"]) for name in names},
+        },
+        "report_bytes": (results / "report.html").stat().st_size,
         "blocks": repeating.asked,
         "computed": repeating.computed,
         "alike": alike,
@@ -146,11 +168,11 @@ def main() -> None:
     """Entry point."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("side", type=int)
+    parser.add_argument("--every-block", action="store_true")
     parser.add_argument("--json", type=Path, required=True)
     given = parser.parse_args()
     one_thread()
-    given.json.write_text(json.dumps(run_job(given.folder, given.side), indent=1))
+    given.json.write_text(json.dumps(run_job(given.folder, every_block=given.every_block), indent=1))
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from models.doubts import FoundCells
 from models.network import FOREGROUND, HALO_PX, MAPS_PER_ROLE
 from models.roles_seen import SAME_SCALE
 
-BLOCK_PX = 1536  # with its margins as large as a window that 2 GB of memory hold
+BLOCK_PX = 1024  # with its margins a window that leaves room for all cells of 30,000 x 30,000 px within 2 GB
 MARGIN_PX = 256
 LARGE_TILE_PX = 1024  # longest side of a window through the network, for the same reason
 

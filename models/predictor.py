@@ -177,7 +177,8 @@ class Predictor:
         Args:
             read: Rows and columns -> (R, y, x) of the frame, as `segment` takes it.
             shape: Of the frame in pixels.
-            present, pixel_um: As for `segment`.
+            present: As for `segment`.
+            pixel_um: As for `segment`.
 
         Raises:
             ImageError: A cell reaches too far, or the frame's pixel size or channels ask for the whole frame at once.
@@ -361,9 +362,7 @@ class Predictor:
         pixel_um: tuple[float, float],
     ) -> dict[CellRole, NDArray[np.float32]]:
         """(n,) scores of each role's cells."""
-        scores: dict[CellRole, NDArray[np.float32]] = {
-            role: np.zeros(0, dtype=np.float32) for role in CELL_ROLES
-        }
+        scores: dict[CellRole, NDArray[np.float32]] = dict.fromkeys(CELL_ROLES, np.zeros(0, np.float32))
         for role, of_role in found.items():
             features = of_role.cells.features
             scores[role] = (

@@ -27,6 +27,7 @@ from assay.pipeline.event_tables import (
     sorted_cells,
     track_rows,
 )
+from assay.pipeline.large_frames import give_memory_back
 from assay.pipeline.outlines import track_given
 from assay.pipeline.pixels import field_unit_of, frame_labels_path, unit_of
 from assay.pipeline.plan import FieldPlan
@@ -209,6 +210,7 @@ def _write_large_tracks(
 ) -> None:
     rows = read_arrays(_track_rows_file(plan, role))
     for frame in frames:
+        give_memory_back()
         here = rows["frame"] == frame
         runs = read_label_runs(source, plan.field, role, frame)
         label = runs[:, 3].astype(np.uint32)

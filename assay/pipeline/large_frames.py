@@ -3,6 +3,8 @@
 Knows the raw pixels of one frame and what its channels show. What is found in it is `measured_frames.py`'s.
 """
 
+import ctypes
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -125,6 +127,13 @@ def look_through(
         hidden=hidden,
         lost=lost,
     )
+
+
+def give_memory_back() -> None:
+    """Hand memory that was freed back to the system, where the C library can: threads that decode chunks keep theirs."""
+    trim = None if sys.platform == "win32" else getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
 
 
 def light_of(stack: Stack, frame: int) -> FrameQuality:

@@ -22,7 +22,7 @@ from assay.io.ome_zarr import LabelPlate, Plate, open_plate
 from assay.io.results import Results
 from assay.labels import CELL_ROLES, CellRole, FrameLabels, LargeFrameLabels, Pairs, Segmenter, is_large
 from assay.measures import concatenate as concatenate_measures
-from assay.pipeline.large_frames import look_through
+from assay.pipeline.large_frames import give_memory_back, look_through
 from assay.pipeline.measured_frames import MeasuredFrame, measured, measured_large, touching, with_runs
 from assay.pipeline.outlines import Outlines
 from assay.pipeline.plan import FieldPlan
@@ -206,8 +206,10 @@ def _bring_large(
         )
         preview.add_small([frame], np.stack([large.small[channel] for channel in preview.channels])[None])
         lost |= large.lost
+        give_memory_back()
         clock.lap("read")
         cells = _without(outlines.find_large(frame, large.read_slots, large.present), large.hidden)
+        give_memory_back()
         clock.lap("network")
         found.append(measured_large(plan, large, cells))
         clock.lap("measure")

@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from assay.compiled import compiled, part
+from assay.compiled import compiled, fetch_ahead, lent, part
 
 Longs = NDArray[np.int64]
 Doubles = NDArray[np.float64]
+
+RUNS_AHEAD = 16  # memory that they will need is asked for
 
 
 @compiled
@@ -40,6 +42,8 @@ def add_rows(
         totals: (C, labels): sums of each channel.
         covered: (C, labels): the same over the covered pixels alone.
     """
+    runs, others, channels, counts = lent(runs), lent(others), lent(channels), lent(counts)
+    places, totals, covered = lent(places), lent(totals), lent(covered)
     covers = _count(runs, others, top, height, counts, places)
     for number in range(channels.shape[0]):
         _add(runs, covers, channels[number], others, top, totals[number], covered[number])
@@ -61,6 +65,7 @@ def spread_about_centres(
         (labels, 2): centre y and x in um;
         (labels, 3): sums of squared distances from it in um2: yy, xx, yx.
     """
+    runs, counts, places = lent(runs), lent(counts), lent(places)
     centre = np.zeros((len(counts), 2), dtype=np.float64)
     for label in range(len(counts)):
         if counts[label, 0]:
@@ -83,6 +88,7 @@ def _count(
     """Count pixels; whether a run has some that a cell of the other role covers."""
     covers = np.empty(len(runs), dtype=np.bool_)
     for r in range(len(runs)):
+        _send_for(runs, r + RUNS_AHEAD, others, top)
         y, start, stop, label = runs[r, 0], runs[r, 1], runs[r, 2], runs[r, 3]
         n = np.int64(stop - start)
         counts[label, 0] += n
@@ -96,6 +102,15 @@ def _count(
             counts[label, 2] += 1
         covers[r] = under > 0
     return covers
+
+
+@part
+def _send_for(runs: NDArray[np.int32], r: int, image: NDArray[Any], top: int) -> None:
+    """Ask for the pixels of a run, as far as its first and last ones go."""
+    if r < len(runs):
+        row = image[runs[r, 0] - top]
+        fetch_ahead(row, runs[r, 1])
+        fetch_ahead(row, runs[r, 2] - 1)
 
 
 @part
@@ -125,6 +140,7 @@ def _add(
     covered: Doubles,
 ) -> None:
     for r in range(len(runs)):
+        _send_for(runs, r + RUNS_AHEAD, channel, top)
         y, start, stop, label = runs[r, 0] - top, runs[r, 1], runs[r, 2], runs[r, 3]
         total = totals[label]
         for x in range(start, stop):

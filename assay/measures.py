@@ -230,11 +230,11 @@ def _sums(
     from assay.label_runs import label_runs  # here, so that who only asks for the version need not wait
 
     names: NDArray[np.int64] | None = None
-    largest = int(image.max(initial=0))
-    if largest >= _LARGEST_TABLE:
-        names, compact = np.unique(np.append(image, np.int32(0)), return_inverse=True)
-        image, largest = compact[:-1].reshape(image.shape).astype(np.int32), len(names) - 1
     runs = label_runs(np.ascontiguousarray(image, dtype=np.int32))[0]
+    largest = int(runs[:, 3].max(initial=0))
+    if largest >= _LARGEST_TABLE:
+        names, compact = np.unique(np.append(runs[:, 3], np.int32(0)), return_inverse=True)
+        runs[:, 3], largest = compact[:-1], len(names) - 1
     adding = _Adding(runs, n_labels=largest + 1, n_channels=len(channels), height=len(image))
     adding.add(slice(0, len(image)), others, channels)
     return adding.sums(calibration, names)

@@ -64,11 +64,20 @@ class ControlDeaths:
 def control_deaths(outcomes: Sequence[FieldOutcome]) -> ControlDeaths | None:
     """Pool the target-only wells of a plate; None where there is none with a target and a film of some length."""
     mine = [each for each in outcomes if each.events.kind == "target_only" and each.shows_deaths]
-    deaths = math.fsum(_deaths(outcome) for outcome in mine)
-    alive = math.fsum(_alive_at_end(outcome) for outcome in mine)
+    return pool_controls(
+        [
+            ControlDeaths(wells=(each.events.well,), deaths=_deaths(each), alive=_alive_at_end(each))
+            for each in mine
+        ]
+    )
+
+
+def pool_controls(parts: Sequence[ControlDeaths]) -> ControlDeaths | None:
+    """Put together what is known of some wells each; None where they had no targets."""
+    deaths, alive = math.fsum(part.deaths for part in parts), math.fsum(part.alive for part in parts)
     if deaths + alive <= 0:
         return None
-    wells = tuple(sorted({outcome.events.well for outcome in mine}))
+    wells = tuple(sorted({well for part in parts for well in part.wells}))
     return ControlDeaths(wells=wells, deaths=deaths, alive=alive)
 
 

@@ -74,9 +74,9 @@ def effectors_table(
     return table_of_rows("effectors", rows)
 
 
-def credit_facts(plan: RunPlan, events: Sequence[FieldEvents], model: LagModel) -> dict[str, Any]:
+def credit_facts(plan: RunPlan, outcomes: Sequence[FieldOutcome], model: LagModel) -> dict[str, Any]:
     """How the deaths were credited: which model, how much likelier than the others, and on which wells it rests."""
-    wells = sorted({of.well for of in events})
+    wells = sorted({one.events.well for one in outcomes})
     every = {field.field.well for field in plan.all_fields}
     best = max(model.log_likelihoods.values(), default=0.0)
     return {

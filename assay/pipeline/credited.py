@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from assay.errors import ResultsError
-from assay.field_events import FieldEvents
 from assay.io.durable import write_whole
 from assay.io.ome_zarr import open_plate
 from assay.io.results import Results
@@ -56,14 +55,9 @@ class Credited:
     films: Mapping[FieldId, FilmFacts]
 
 
-def write_credited(
-    results: Path, model: LagModel, events: Sequence[FieldEvents], outcomes: Sequence[FieldOutcome]
-) -> Path:
+def write_credited(results: Path, model: LagModel, outcomes: Sequence[FieldOutcome]) -> Path:
     """Keep the model and the films; called when the tables of deaths and kills are written."""
-    films = [
-        [of.well, of.field, asdict(_facts_of(of, outcome))]
-        for of, outcome in zip(events, outcomes, strict=True)
-    ]
+    films = [[one.events.well, one.events.field, asdict(_facts_of(one))] for one in outcomes]
     values = {"tables": _tables_sha(results), "model": _plain_model(model), "films": films}
     file = results / "work" / _FILE
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -91,10 +85,10 @@ def read_credited(results: Path) -> Credited:
     return Credited(model=None, films=_films_of_the_run(results))
 
 
-def _facts_of(events: FieldEvents, outcome: FieldOutcome) -> FilmFacts:
+def _facts_of(outcome: FieldOutcome) -> FilmFacts:
     return FilmFacts(
-        frame_min=events.calibration.frame_min,
-        n_frames=events.n_frames,
+        frame_min=outcome.events.calibration.frame_min,
+        n_frames=outcome.events.n_frames,
         first_valid_frame=outcome.first_valid_frame,
         last_valid_frame=outcome.last_valid_frame,
         n_valid_frames=outcome.n_valid_frames,

@@ -8,13 +8,12 @@ import numpy as np
 from assay.columns import TABLES, Table, concatenate, table_of_rows
 from assay.conditions import compare_conditions
 from assay.contact_times import contact_time_rows
-from assay.field_events import FieldEvents
 from assay.field_quality import FieldFacts, failed_field_row, field_row
 from assay.io.merged_tables import merge_tables
 from assay.io.results import Results
 from assay.io.tables import write_table
-from assay.kills import Kill, credit_kills, fit_lag_model
 from assay.labels import CELL_ROLES, CellMeasures, ChannelRole
+from assay.lag_fit import fit_lag_model
 from assay.lag_model import LagModel
 from assay.pipeline.cells import (
     drift_um,
@@ -23,10 +22,9 @@ from assay.pipeline.cells import (
     read_field_measures,
     read_tracks,
 )
-from assay.pipeline.credit_tables import contacts_table, credit_facts, effectors_table, write_credit_facts
+from assay.pipeline.credit_tables import credit_facts, write_credit_facts
 from assay.pipeline.credited import write_credited
-from assay.pipeline.doubtful import DOUBTFUL_DEATHS, doubtful_table
-from assay.pipeline.events_of import events_of, outcome_of
+from assay.pipeline.credited_wells import EVENT_TABLES, FilmOnDisk, count_outcomes, credit_well
 from assay.pipeline.outlines import read_doubts
 from assay.pipeline.plan import FieldPlan, RunPlan
 from assay.pipeline.unseen_frames import read_field_quality, read_invalid_planes, read_unseen
@@ -34,7 +32,7 @@ from assay.pipeline.work_files import read_brightness, work_file
 from assay.protocol import Protocol
 from assay.segmentation_quality import segmentation_warnings
 from assay.stack import FieldId
-from assay.survival import ControlDeaths, CountedWell, FieldOutcome, control_deaths, count_well, untold
+from assay.survival import ControlDeaths, CountedWell, FieldOutcome, control_deaths, pool_controls, untold
 from assay.tracks import step_and_spacing_um
 
 _TARGET_DEATH: tuple[ChannelRole, ChannelRole] = ("target", "death")
@@ -55,44 +53,26 @@ def write_result_tables(plan: RunPlan, results: Results, failed: Mapping[FieldId
     rows.sort(key=lambda row: (row["well"], row["field"]))
     usable = {(row["well"], row["field"]) for row in rows if row["status"] == "ok"}
     counted = [field for field in fields if (field.field.well, field.field.field) in usable]
-    events = [events_of(plan, field) for field in counted]
-    # a single frame has no events, and no interval to time them
-    films = [of for of in events if of.n_frames > 1]
+    places = {field.field for field in counted}
+    films = [FilmOnDisk(plan, field) for field in counted if field.shape[0] > 1]
     model = fit_lag_model(films, max_lag_min=plan.protocol.kill.max_lag_min)
-    credits = [credit_kills(of, model) if of.n_frames > 1 else ([], {}) for of in events]
-    outcomes = [
-        outcome_of(field, of, uncredited)
-        for field, of, (_, uncredited) in zip(counted, events, credits, strict=True)
-    ]
-    wells = well_rows(plan.protocol, rows, outcomes, model)
+    credited = [credit_well(plan, mine, places, model) for mine in _by_well(fields)]
+    outcomes = [outcome for one in credited for outcome in one.outcomes]
+    control = pool_controls([one.control for one in credited if one.control is not None])
+    known = {one.well: one.counted for one in credited if one.counted is not None}
+    wells = well_rows(plan.protocol, rows, outcomes, model, control=control, counted=known)
+    planes = [row for field in fields for row in _plane_rows(field)]
     tables = {
-        "deaths": _deaths_table(fields, events, [uncredited for _, uncredited in credits]),
-        DOUBTFUL_DEATHS: doubtful_table(
-            {
-                (field.field.well, field.field.field): read_event_table(field, DOUBTFUL_DEATHS)
-                for field in fields
-            },
-            events,
-            model,
-        ),
-        "kills": table_of_rows(
-            "kills",
-            [_kill_row(of, kill) for of, (kills, _) in zip(events, credits, strict=True) for kill in kills],
-        ),
         "fields": table_of_rows("fields", rows),
-        "invalid_planes": table_of_rows(
-            "invalid_planes", [row for field in fields for row in _plane_rows(field)]
-        ),
+        "invalid_planes": table_of_rows("invalid_planes", planes),
         "wells": table_of_rows("wells", wells),
         "conditions": table_of_rows("conditions", compare_conditions(wells, untold=untold(model))),
         "contact_times": _contact_times_table(plan, counted),
-        "contacts": contacts_table(fields, events, credits, model),
-        "effectors": effectors_table(counted, events, credits, outcomes),
-    }
+    } | {name: _together(name, [one.tables[name] for one in credited]) for name in EVENT_TABLES}
     folder = plan.results / "tables"
     outputs = [write_table(folder, name, table) for name, table in tables.items()]
-    outputs.append(write_credit_facts(plan.results, credit_facts(plan, events, model)))
-    outputs.append(write_credited(plan.results, model, events, outcomes))
+    outputs.append(write_credit_facts(plan.results, credit_facts(plan, outcomes, model)))
+    outputs.append(write_credited(plan.results, model, outcomes))
     names = plan.channel_names()
     for name in _MERGED:
         outputs.append(merge_tables(folder, name, [event_file(field, name) for field in fields], names))
@@ -115,37 +95,15 @@ def _contact_times_table(plan: RunPlan, fields: Sequence[FieldPlan]) -> Table:
     return table_of_rows("contact_times", rows)
 
 
-def _deaths_table(
-    fields: Sequence[FieldPlan], events: Sequence[FieldEvents], uncredited: Sequence[Mapping[int, float]]
-) -> Table:
-    """All deaths of the plate; effectors' deaths, and those of fields that do not count, have no share."""
-    shares = {
-        (of.well, of.field, death): share
-        for of, mine in zip(events, uncredited, strict=True)
-        for death, share in mine.items()
-    }
-    parts = [read_event_table(field, "deaths") for field in fields]
-    if not parts:
-        return table_of_rows("deaths", [])
-    deaths = {
-        column.name: np.concatenate([part[column.name] for part in parts]) for column in TABLES["deaths"]
-    }
-    keys = zip(deaths["well"], deaths["field"].tolist(), deaths["death_id"].tolist(), strict=True)
-    deaths["uncredited_share"] = np.array([shares.get(key, np.nan) for key in keys], dtype=np.float64)
-    return deaths
+def _by_well(fields: Sequence[FieldPlan]) -> list[list[FieldPlan]]:
+    wells: dict[str, list[FieldPlan]] = {}
+    for field in fields:
+        wells.setdefault(field.field.well, []).append(field)
+    return list(wells.values())
 
 
-def _kill_row(of: FieldEvents, kill: Kill) -> dict[str, Any]:
-    return {
-        "well": of.well,
-        "field": of.field,
-        "death_id": kill.death_id,
-        "target_track_id": kill.target_track_id,
-        "effector_track_id": kill.effector_track_id,
-        "contact_id": kill.contact_id,
-        "share": kill.share,
-        "lag_min": kill.lag_min,
-    }
+def _together(name: str, parts: Sequence[Table]) -> Table:
+    return concatenate(parts) if parts else table_of_rows(name, [])
 
 
 def well_rows(
@@ -180,7 +138,7 @@ def well_rows(
             continue
         mine = [outcome for outcome in all_mine if outcome.shows_deaths] or all_mine
         if well not in known:
-            known[well] = count_well(mine, well=well, condition=name, kind=kind, model=model)
+            known[well] = count_outcomes(protocol, all_mine, model)
         row = known[well].row_with(control)
         reasons = [str(row["reason"]) for row in lost] + [
             _short(each) for each in all_mine if each not in mine

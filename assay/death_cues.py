@@ -30,6 +30,8 @@ _FEWEST_SURE = 2.0  # sure deaths; fewer teach nothing
 _USUAL_DEATHS = 4.0  # weight, in deaths, of what is usual elsewhere
 _USUAL_SPREAD = 0.6  # sd of the logarithm of the dye's rise between deaths
 _ODD = 0.02  # share of deaths whose dye rises by anything
+_LAST_SIGHTS = 3
+_STILL_BRIGHT = 0.7  # of a cell's brightness at first: it has not dimmed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -221,6 +223,21 @@ def marker_cue(film: Film, channel: str, background: Mapping[str, Floats]) -> Cu
     bottom = max(0.03 * float(np.median(known)), 1e-6) if len(known) else 1.0
     lost = np.where(measures.at_border, np.nan, -np.log(np.maximum(total, bottom)))
     return _log_cue(film, film.strips.lay(lost), MARKER)
+
+
+def still_bright(film: Film, channels: Sequence[str], background: Mapping[str, Floats]) -> NDArray[np.bool_]:
+    """Rows that are as bright at their last sights as at their first, in every one of their own dyes, (N,).
+
+    A cell that bleaches, or sinks out of focus, dims before it is lost. Without a dye of its own nobody can tell: False.
+    """
+    strips = film.strips
+    bright = np.full(strips.count, bool(channels))
+    for channel in channels:
+        light = strips.lay(above(film.measures, channel, background))
+        late = strips.counts(light)[strips.row] - strips.ranks(light) < _LAST_SIGHTS
+        first = strips.first_levels(light, _STEADY_SIGHTS)
+        bright &= (first > 0) & (strips.medians(np.where(late, light, np.nan)) >= _STILL_BRIGHT * first)
+    return bright
 
 
 def shape_cue(film: Film, kind: CueKind) -> Cue:

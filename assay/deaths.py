@@ -21,6 +21,7 @@ from assay.death_cues import (
     marker_cue,
     motion_cue,
     shape_cue,
+    still_bright,
     with_usual_shapes,
 )
 from assay.death_odds import CUE_WINDOW_MIN, FEWEST_SIGHTS, Field, Posterior, strongest, usual_share, weigh
@@ -37,7 +38,8 @@ DOUBTFUL = 0.05
 """A death that is less probable than those that are listed, but not than this, is kept for a reader to look at."""
 
 _INTERVAL = 0.90
-_WITHOUT_DYE = 0.9  # no death is surer than this where no dye shows it
+_WITHOUT_DYE = 0.9  # no death is surer than this where no dye shows it,
+_STILL_BRIGHT = 0.98  # but for that of a cell that vanished without having dimmed
 _UNFOLDING_MIN = (
     10.0  # without a dye the terminal change unfolds: its onset is no sharper than this, each way
 )
@@ -121,10 +123,13 @@ def survey_deaths(
         died = expit(found.log_odds) * (1 - found.burst)
         dyes = [with_usual_shapes(film, cue, died) for cue in dyes]
         found = weigh(field, dyes, supports, [usual_share(field, cue, found) for cue in supports])
-    deaths = _call(field, tracks, found, dyes, supports, (min_probability, math.inf))
+    probability = _probabilities(found, still_bright(film, marker_channels, background), has_dye=bool(dyes))
+    listed = probability >= min_probability
+    deaths = _call(field, tracks, found, dyes, supports, np.where(listed, probability, 0.0))
     raised = strongest(dyes, film.strips).starts_raised if dyes else np.zeros(film.strips.count, np.bool_)
     dead = _dead_from_start(tracks, field.seen, raised, deaths)
-    doubtful = _call(field, tracks, found, dyes, supports, (DOUBTFUL, min_probability))
+    uncalled = np.where(~listed & (probability >= DOUBTFUL), probability, 0.0)
+    doubtful = _call(field, tracks, found, dyes, supports, uncalled)
     settled = dead | {death.track_id for death in deaths}
     return DeathSurvey(
         deaths=tuple(deaths),
@@ -160,24 +165,29 @@ def _field(
     )
 
 
+def _probabilities(found: Posterior, bright: NDArray[np.bool_], *, has_dye: bool) -> Floats:
+    """How probable each row's death is; what no dye shows is never quite sure, for cells are lost in other ways too."""
+    if not has_dye:
+        return np.asarray(np.minimum(expit(found.log_odds), _WITHOUT_DYE))
+    surest = np.where(bright, _STILL_BRIGHT, _WITHOUT_DYE)
+    return np.asarray(np.minimum(expit(found.log_odds), 1.0 - (1.0 - surest) * found.burst))
+
+
 def _call(
     field: Field,
     tracks: Tracks,
     found: Posterior,
     dyes: Sequence[Cue],
     supports: Sequence[Cue],
-    between: tuple[float, float],
+    probability: Floats,
 ) -> list[Death]:
-    """The deaths whose probability is at least the first and less than the second."""
+    """The deaths of the rows whose probability is not 0."""
     strips, has_dye = field.film.strips, bool(dyes)
-    probability = expit(found.log_odds)
-    bare = np.ones(len(probability)) if not has_dye else found.burst
-    probability = np.minimum(probability, 1.0 - (1.0 - _WITHOUT_DYE) * bare)
     shown = np.isfinite(strips.lay(field.film.measures.y_um))
     dyed = np.any([np.isfinite(cue.values) for cue in dyes], axis=0) if has_dye else shown
     phases = np.asarray(PHASES if has_dye else (0.5,))
     deaths: list[Death] = []
-    for row in np.flatnonzero((probability >= between[0]) & (probability < between[1])).tolist():
+    for row in np.flatnonzero(probability).tolist():
         here = slice(strips.starts[row], strips.starts[row + 1])
         start = int(strips.frame[here][0])
         first, middle, last = _onset_quantiles(found.onset[here], phases)

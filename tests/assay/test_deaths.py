@@ -273,6 +273,19 @@ def test_cells_that_vanish_where_none_turn_up_have_probably_burst_and_the_death_
         assert death.first_possible_frame <= 17 <= death.frame <= 18  # last seen in frame 17
 
 
+def test_cells_that_vanish_as_bright_as_ever_died_more_surely_than_those_of_a_film_that_bleaches():
+    # 40 of 80 cells vanish, none turns up: some 8 burst for every half that is lost (docs/events.md), odds of 16
+    seen = np.ones((80, FRAMES), dtype=bool)
+    seen[::2, 18:] = False
+    steady = np.full(seen.shape, 500.0)
+    bleaching = steady * np.linspace(1.0, 0.13, FRAMES)  # 0.64 when they were last seen, 0.96 at first
+    for marker, least, most in ((steady, 0.92, 0.98), (bleaching, 0.89, 0.905)):
+        tracks, measures = measures_of(resting(n=80), seen=seen, marker=marker)
+        deaths = deaths_of(in_the_middle(tracks), measures)
+        assert [death.track_id for death in deaths] == list(range(1, 80, 2))
+        assert all(least < death.probability <= most for death in deaths)
+
+
 def test_where_as_many_cells_turn_up_as_vanish_they_were_lost_and_nobody_died():
     tracks, measures = vanishing(40, range(0, 40, 5), turning_up=range(2, 40, 5))
     assert deaths_of(tracks, measures) == []

@@ -16,11 +16,11 @@ from typing import Any, Self
 import numpy as np
 
 from assay.brightness import Brightness
-from assay.errors import ResultsError
+from assay.errors import ImageError, ResultsError
 from assay.io.display import WINDOW_FIELDS, spread
 from assay.io.ome_zarr import LabelPlate, Plate, open_plate
 from assay.io.results import Results
-from assay.labels import ChannelRole
+from assay.labels import ChannelRole, is_large
 from assay.pipeline.work_files import read_brightness, work_file
 from assay.protocol import Protocol
 from assay.stack import FieldId
@@ -112,6 +112,12 @@ class Images:
             raw = preview_films(self.labels, field, protocol=self.protocol, store=self.store)
         else:
             raise ResultsError(f"{field}: there are neither raw images nor labels.")
+        if is_large(raw.shape):
+            raise ImageError(
+                f"{field}: its frames of {raw.shape[1]} x {raw.shape[2]} pixels are too large to be shown here, where whole "
+                "frames are held. See the report and `killassay export --format video`; labels.zarr opens in any viewer that "
+                "reads OME-Zarr in parts."
+            )
         labels = label_films(self.labels, field, store=self.store) if self.labels is not None else {}
         limits = self._channel_limits()
         channels = tuple(

@@ -16,7 +16,7 @@ from assay.io.label_patches import LabelPatch, apply_patch, read_patch
 from assay.io.ome_zarr import LabelPlate, open_plate
 from assay.io.results import Results
 from assay.io.review_logs import log_folders
-from assay.labels import CELL_ROLES, CellMeasures, CellRole, FrameLabels, Pairs
+from assay.labels import CELL_ROLES, CellMeasures, CellRole, FrameLabels, Pairs, is_large
 from assay.measures import concatenate as concatenate_measures
 from assay.measures import measure
 from assay.pipeline.field_films import FieldFilm
@@ -68,6 +68,12 @@ def correct_labels(
         if frame in film.masked | set(film.unseen.death) or frame >= film.n_frames:
             problems.append(
                 f"labels of frame {frame}: the frame has no usable image, so nothing is measured."
+            )
+            continue
+        if is_large(stack.shape):
+            problems.append(
+                f"labels of frame {frame}: {film.field} has frames of {stack.shape[2]} x {stack.shape[3]} pixels, too large "
+                "for corrected outlines, so nothing is measured."
             )
             continue
         images: dict[CellRole, NDArray[np.uint32]] = {

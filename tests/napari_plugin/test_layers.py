@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from assay.errors import ResultsError
+from assay.errors import ImageError, ResultsError
 from assay.pipeline.run import RunOptions
 from assay.stack import FieldId
 from assay.units import Calibration
@@ -55,6 +55,14 @@ def test_a_frame_is_read_when_it_is_shown(images: Images):
     assert layers["GFP"][4].tolist() == film(6)[4, 1].tolist()
     assert np.unique(layers["targets"][4]).tolist() == [0, 1, 2, 3, 4]
     assert images.store.reads == 2
+
+
+def test_frames_too_large_to_be_held_are_refused(images: Images, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("assay.labels.LARGEST_WHOLE_PX", 72 * 96 - 1)
+    with pytest.raises(
+        ImageError, match=r"well B02, field 0: its frames of 72 x 96 pixels are too large to be shown"
+    ):
+        images.of(B02)
 
 
 def test_the_world_is_in_minutes_and_micrometres(images: Images):

@@ -5,10 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from assay.errors import ImageError
 from assay.io.exporters.ctc_folder import write_ctc
 from assay.io.exporters.geff_store import write_geff
 from assay.io.label_roles import FOLDERS
 from assay.io.lineage_films import LineageFilm
+from assay.labels import is_large
 from assay.stack import FieldId
 
 
@@ -47,10 +49,16 @@ def export_tracks(films: Sequence[LineageFilm], to: Path, form: str, *, progress
         progress: Told of each frame.
 
     Raises:
-        ImageError: An image is damaged, or a film has no outlines and the format needs them.
+        ImageError: An image is damaged or too large, or a film has no outlines and the format needs them.
         ResultsError: Label images and tables are of two runs.
         StorageError: The disk refuses.
     """
+    for film in films:
+        if film.film is not None and is_large(film.shape):
+            raise ImageError(
+                f"{film.name}: frames of {film.shape[1]} x {film.shape[2]} pixels are too large for {form}, whose masks are "
+                "held as a whole. Export tables; labels.zarr is an OME-Zarr plate that other programs read in parts."
+            )
     progress.begin("export", sum(film.shape[0] for film in films if film.film is not None))
     words: list[str] = []
     if form == "ctc":

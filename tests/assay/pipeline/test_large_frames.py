@@ -7,6 +7,9 @@ import numpy as np
 import pytest
 
 from assay.columns import TABLES
+from assay.errors import ImageError
+from assay.io.exporters import export_tracks
+from assay.io.lineage_sources import open_lineages
 from assay.io.ome_zarr import LabelPlate
 from assay.io.results import Results
 from assay.io.tables import read_table
@@ -201,9 +204,23 @@ def test_a_changed_contact_is_found_again_from_the_label_images(
 
 
 def test_a_model_that_holds_whole_frames_says_so_and_the_field_counts_as_failed(
-    plate: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     hold_nothing(monkeypatch)
+    monkeypatch.setattr("assay.labels.LARGEST_WHOLE_PX", HEIGHT * WIDTH - 1)
+    monkeypatch.setattr("assay.io.layout.MAX_SHARD_BYTES", HEIGHT * WIDTH * 4 - 1)
+    plate = write_small_plate(tmp_path / "short.zarr", {"B02": film(2)})
     outcome = run(plate, tmp_path / "out", make)
-    assert sorted(outcome.failed) == FIELDS
-    assert "frames of 144 x 96 pixels are too large for this model" in outcome.failed[FIELDS[0]]
+    assert list(outcome.failed) == FIELDS[:1]
+    assert "frames of 72 x 96 pixels are too large for this model" in outcome.failed[FIELDS[0]]
+
+
+@pytest.mark.parametrize("form", ["ctc", "geff"])
+def test_masks_that_are_held_as_a_whole_are_not_exported(
+    parts: Path, tmp_path: Path, form: str, monkeypatch: pytest.MonkeyPatch
+):
+    films = open_lineages(parts, role=None).films
+    hold_nothing(monkeypatch)
+    with pytest.raises(ImageError, match=rf"frames of 144 x 96 pixels are too large for {form}"):
+        export_tracks(films, tmp_path, form, progress=Silent())
+    assert list(tmp_path.iterdir()) == []

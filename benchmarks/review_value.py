@@ -2,15 +2,15 @@
 
 Worlds of killbench (level medium, development seeds) give who touched whom, who died and who did it. The product fits
 its lag model and credits. Then errors are planted: 10 % of the deaths credited to a wrong effector or to nobody (or,
-where nobody did it, to an effector), 5 % false deaths, 5 % of the true deaths missed, which is to say listed with a
-probability below one half, as a run with a `[death] min_probability` of 0.05 lists them. Two kinds of plate:
+where nobody did it, to an effector), 5 % false deaths, 5 % of the true deaths missed, which is to say of a probability
+below one half: not called, and listed among the doubtful deaths. Two kinds of plate:
 
     doubtful    a calibrated pipeline's: of the events of probability p, p are true, and so for shares. A planted error
                 of doubt brings the right events of the same doubt with it: about three for each, and for each missed
                 death two or three live targets that are listed as improbable deaths
     sure        errors are as sure as right events: no queue can tell them, and review is worth what chance gives
 
-    nice -n 10 python -m benchmarks.review_value --seeds 0 1 2 --out FOLDER
+    nice -n 10 python -m benchmarks.review_value --seeds 0 1 2 [--wells-each 6] --out FOLDER
 """
 
 import argparse
@@ -19,16 +19,19 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 
-from assay.columns import Table
+from assay.columns import Table, table_of_rows
 from assay.contacts import Contact
 from assay.deaths import Death
 from assay.field_events import FieldEvents
 from assay.killbench.levels import LEVELS
 from assay.killbench.world import World, make_world
 from assay.kills import Kill
+from assay.pipeline.doubtful import DOUBTFUL_DEATHS, doubtful_table
+from assay.pipeline.event_tables import doubtful_rows
 from assay.pipeline.reviewed import ReviewedPlate
 from assay.pipeline.reviewed_base import BasePlate
 from assay.pipeline.reviewed_events import Lives
@@ -37,6 +40,7 @@ from assay.review.events import review_events
 from assay.review.queue import review_order
 from assay.review.sitting import MemoryJournal, Sitting
 from assay.review.state import PENDING
+from assay.stack import FieldId
 from assay.tracks import Track
 from assay.units import Calibration
 from benchmarks.made_results import Credit, make_base
@@ -44,6 +48,7 @@ from benchmarks.made_results import Credit, make_base
 WRONG_KILLERS, FALSE_DEATHS, MISSED_DEATHS = 0.10, 0.05, 0.05
 KILLER_SHARES = {"many killers": 0.4, "some killers": 0.2, "few killers": 0.1}
 WELLS_EACH = 3
+CALLED = 0.5
 KINDS = ("doubtful", "sure")
 TITLES = {
     "doubtful": "Error of the headline, kills per 100 targets",
@@ -75,21 +80,21 @@ class Well:
     world: World
 
 
-def run_seed(seed: int, kind: str) -> dict[str, Curve]:
+def run_seed(seed: int, kind: str, *, wells_each: int = WELLS_EACH) -> dict[str, Curve]:
     """One plate, read in the queue's order and in random order."""
-    wells = list(_wells(seed))
+    wells = list(_wells(seed, wells_each))
     base, true_kills = _plate(wells, np.random.default_rng([seed, 77]), kind)
     truth = {well.name: {death.target: death for death in well.world.deaths} for well in wells}
     return {order: _review(base, truth, true_kills, order, seed) for order in ("queue", "random")}
 
 
-def _wells(seed: int) -> Iterator[Well]:
+def _wells(seed: int, wells_each: int) -> Iterator[Well]:
     medium = LEVELS["medium"]
     base = replace(
         medium, n_targets=round(medium.n_targets * (EDGE_UM / medium.edge_um) ** 2), edge_um=EDGE_UM
     )
     for row, (name, share) in zip("BCD", KILLER_SHARES.items(), strict=True):
-        for number in range(WELLS_EACH):
+        for number in range(wells_each):
             world = make_world(f"review/{name}/{number}", seed, replace(base, killer_share=share))
             yield Well(f"{row}{number + 2:02d}", "sample", world)
     yield Well("E02", "mock", make_world("review/mock", seed, replace(base, killer_share=0.0)))
@@ -107,7 +112,11 @@ def _protocol(wells: Sequence[Well]) -> Protocol:
 
 
 def _plate(wells: Sequence[Well], rng: np.random.Generator, kind: str) -> tuple[BasePlate, dict[str, int]]:
-    events = [_with_wrong_deaths(_events(well, rng), rng, kind) for well in wells]
+    listed = [_with_wrong_deaths(_events(well, rng), rng, kind) for well in wells]
+    events = [
+        replace(of, deaths=tuple(death for death in of.deaths if death.probability >= CALLED))
+        for of in listed
+    ]
     by_name = {well.name: well for well in wells}
     base = make_base(
         events,
@@ -115,9 +124,17 @@ def _plate(wells: Sequence[Well], rng: np.random.Generator, kind: str) -> tuple[
         _protocol(wells),
         mistake=lambda of, credit: _with_wrong_killers(of, credit, by_name[of.well].world, rng, kind),
     )
+    parts = {(of.well, of.field): _uncalled(of) for of in listed}
+    base.tables = {**base.tables, DOUBTFUL_DEATHS: doubtful_table(parts, events, base.model)}
     ends = {of.well: {track.track_id: track.end for track in of.targets} for of in events}
     base.lives_of = lambda place: Lives(ends=lambda: ends[place.well], later=dict, doubts=dict)
     return base, {well.name: sum(bool(d.shares) for d in well.world.deaths) for well in wells}
+
+
+def _uncalled(of: FieldEvents) -> Table:
+    at = SimpleNamespace(field=FieldId(of.well, of.field), calibration=of.calibration)
+    rows = doubtful_rows(at, [death for death in of.deaths if death.probability < CALLED])  # type: ignore[arg-type]
+    return table_of_rows(DOUBTFUL_DEATHS, rows)
 
 
 def _events(well: Well, rng: np.random.Generator) -> FieldEvents:
@@ -391,15 +408,17 @@ def main() -> None:
     """Run the seeds and write the curves."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--wells-each", type=int, default=WELLS_EACH, help="Sample wells of each condition.")
+    parser.add_argument("--kinds", nargs="+", default=list(KINDS))
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
-    for kind in KINDS:
+    for kind in arguments.kinds:
         for seed in arguments.seeds:
             file = arguments.out / f"{kind}-{seed}.json"
             if file.exists():
                 continue
-            curves = run_seed(seed, kind)
+            curves = run_seed(seed, kind, wells_each=arguments.wells_each)
             plain = {order: {"decisions": c.decisions, "error": c.error} for order, c in curves.items()}
             file.write_text(json.dumps(plain))
     means = summary(arguments.out)

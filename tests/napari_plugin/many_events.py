@@ -48,6 +48,19 @@ def results_with_events(results: Path, copy: Path, *, n: int) -> Path:
     return copy
 
 
+def with_uncalled(results: Path, *, target: int, frame: int) -> Path:
+    """Let one target of well B02 be listed as too doubtful to be called dead, at a probability of 0.4."""
+    row = {
+        "well": "B02", "field": 0, "target_track_id": target, "frame": frame, "first_possible_frame": frame - 1,
+        "last_possible_frame": frame, "time_min": frame * 4.0, "probability": 0.4, "evidence": "vanished",
+        "uncredited_share": 0.9, "effector_track_id": None, "share": None, "lag_min": None,
+    }  # fmt: skip
+    _record_again(
+        results, write_table(results / "tables", "doubtful_deaths", table_of_rows("doubtful_deaths", [row]))
+    )
+    return results
+
+
 def _record_again(results: Path, file: Path) -> None:
     """Let the ledger vouch for a table that was written by hand."""
     ledger, path = Results.open(results).ledger, file.relative_to(results).as_posix()

@@ -21,7 +21,7 @@ from napari_plugin.key_table import REASON_KEYS
 from napari_plugin.session import ReviewSession
 from napari_plugin.sessions import close_session, open_session, session_of
 from napari_plugin.widgets.review import ReviewWidget
-from tests.napari_plugin.many_events import results_with_events
+from tests.napari_plugin.many_events import results_with_events, with_uncalled
 
 CTRL, SHIFT, NO = (
     Qt.KeyboardModifier.ControlModifier,
@@ -197,6 +197,30 @@ def test_the_pair_is_outlined_in_the_middle_of_a_picture_that_is_really_drawn(re
     red = (picture[..., 0] > 200) & (picture[..., 1] < 130) & (picture[..., 2] < 140)
     yellow = (picture[..., 0] > 220) & (picture[..., 1] > 190) & (picture[..., 2] < 90)
     assert red.sum() > 50 and yellow.sum() > 50
+
+
+def test_a_death_that_was_not_called_is_a_question_and_one_key_makes_it_an_event(
+    make_napari_viewer_proxy: Any, sample_results: Path, tmp_path: Path
+):
+    results = results_with_events(sample_results, tmp_path / "results", n=2)
+    cells = read_table(results / "tables", "cells")
+    here = (cells["well"] == "B02") & (cells["role"] == "target") & (cells["frame"] == 6)
+    dying = set(read_table(results / "tables", "deaths")["track_id"].tolist())
+    target = next(one for one in cells["track_id"][here].tolist() if one not in dying)
+    review = Review(make_napari_viewer_proxy(show=True), with_uncalled(results, target=target, frame=6))
+    session, parts = review.session, review.widget.parts
+    assert parts.progress.text().startswith("0 of 2 reviewed")
+    (row,) = np.flatnonzero(session.state.is_uncalled).tolist()
+    event = str(session.state.events["event"][row])
+    session.go(event)
+    review.settle()
+    assert parts.title.text().startswith(f"B02 · did target {target} die at ")
+    review.press(Qt.Key.Key_A)
+    assert review.status(event) == "accepted"
+    assert parts.progress.text().startswith("1 of 3 reviewed")
+    review.press(Qt.Key.Key_Z, CTRL)
+    assert parts.progress.text().startswith("0 of 2 reviewed")
+    review.close()
 
 
 def test_a_third_reader_settles_with_two_keys_what_two_others_disagree_about(

@@ -75,7 +75,7 @@ def find_stays(
     linked = np.flatnonzero(film.previous >= 0)
     waited = film.place[linked] - film.place[film.previous[linked]]
     once, twice = (int((came[linked] & (waited == k)).sum()) for k in (1, 2))
-    if once < LEAST_RESTING:
+    if once < LEAST_RESTING or len(frames) < 3:  # between two frames none can be missed
         return _best([], len(film.place))
     missed = float(np.clip(twice / (once + twice), *MISSED_SHARES))
     arrivals = int((~came & (film.place > 0)).sum()) / max(len(frames) - 1, 1) / area_um2

@@ -236,6 +236,12 @@ def test_one_frame_needs_no_interval_and_several_do():
         linked(seen(resting([0, 1])), n_frames=2, calibration=still)
 
 
+def test_forty_cells_at_rest_in_a_film_of_two_frames_are_forty_tracks():
+    places = [(20.0 + 22 * y, 20.0 + 22 * x) for y in range(5) for x in range(8)]
+    rows = [(frame, n, *place, 300.0) for frame in (0, 1) for n, place in enumerate(places, start=1)]
+    assert spans(linked(seen(rows), n_frames=2)) == [(0, 1, "movie_start", "movie_end")] * 40
+
+
 def test_a_film_without_cells_has_no_tracks():
     assert linked(seen([]), n_frames=5).tracks == ()
     assert linked(seen([]), n_frames=3, masked_frames=[0, 1, 2]).tracks == ()

@@ -15,7 +15,7 @@ from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from models.fused import can_fuse, convolve_add_and_rectify, convolve_and_rectify
-from models.unfolding import unfolded
+from models.unfolding import folded, unfolded
 
 FOREGROUND, HEAT, OFFSET_Y, OFFSET_X = range(4)
 MAPS_PER_ROLE = 4
@@ -128,10 +128,13 @@ class SegmentationNet(nn.Module):
         return maps.view(self.architecture.maps, 4, -1)
 
     def _features(self, planes: Tensor) -> Tensor:
-        images = functional.pixel_unshuffle(planes[:, : self.slots], 2)  # -> (B, 4 * slots, Y/2, X/2)
-        flags = planes[:, self.slots :, ::2, ::2]  # -> (B, slots, Y/2, X/2)
-        x = torch.cat([images, flags], dim=1)  # -> (B, 5 * slots, Y/2, X/2)
-        x = x.contiguous(memory_format=torch.channels_last)
+        if self._as_planes:
+            x = folded(planes, self.slots)  # -> (B, 5 * slots, Y/2, X/2)
+        else:
+            images = functional.pixel_unshuffle(planes[:, : self.slots], 2)  # -> (B, 4 * slots, Y/2, X/2)
+            flags = planes[:, self.slots :, ::2, ::2]  # -> (B, slots, Y/2, X/2)
+            x = torch.cat([images, flags], dim=1)  # -> (B, 5 * slots, Y/2, X/2)
+            x = x.contiguous(memory_format=torch.channels_last)
         skips = []
         for level, block in enumerate(self.encoder):
             x = block(

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from models.unfolding import unfolded
+from models.unfolding import folded, unfolded
 
 
 def random_maps(*shape):
@@ -26,3 +26,25 @@ def test_each_map_lies_by_itself():
 def test_other_precisions_are_left_to_torch():
     maps = random_maps(1, 8, 4, 4).double().contiguous(memory_format=torch.channels_last)
     assert torch.equal(unfolded(maps), functional.pixel_shuffle(maps, 2))
+
+
+@pytest.mark.parametrize("shape", [(1, 10, 16, 16), (3, 5, 4, 140), (2, 3, 4, 6)])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
+def test_blocks_hold_what_torch_makes_of_images_and_flags_and_lie_as_it_lays_them(shape, dtype):
+    slots = shape[1] // 2
+    planes = random_maps(*shape).to(dtype)
+    before = planes.clone()
+    images, flags = functional.pixel_unshuffle(planes[:, :slots], 2), planes[:, slots:, ::2, ::2]
+    expected = torch.cat([images, flags], dim=1).contiguous(memory_format=torch.channels_last)
+    blocks = folded(planes, slots)
+    assert torch.equal(blocks, expected)
+    assert blocks.dtype == dtype
+    assert blocks.stride() == expected.stride()
+    assert torch.equal(planes, before)
+
+
+def test_a_window_of_a_larger_image_is_folded_alike():
+    planes = random_maps(2, 4, 24, 40)
+    window = planes[1:, :, 8:20, 4:36]
+    assert torch.equal(folded(window, 2), folded(window.clone(), 2))
+    assert torch.equal(folded(window, 2)[:, :8], functional.pixel_unshuffle(window[:, :2], 2))

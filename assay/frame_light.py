@@ -45,6 +45,7 @@ class ChannelLight:
         self._low: Any = None
         self._high: Any = None
         self._total, self._finite, self._at_limit, self._checksum = 0.0, 0, 0, 0
+        self._rows, self._noise = 0, float("nan")
         self._fine, self._coarse = _Differences(2), _Differences(1)
 
     def add(self, rows: NDArray[Any]) -> None:
@@ -69,6 +70,10 @@ class ChannelLight:
         self._fine.add(fine)
         self._coarse.add(_block_means(fine, STRUCTURE_PX // _FINE))
         self._checksum = zlib.crc32(np.ascontiguousarray(pixels).data, self._checksum)
+        self._rows += len(rows)
+        if self._rows == self._shape[0] and self._bends:  # they are many more than the samples
+            self._noise = _noise(self._bends)
+            self._bends = []
 
     @property
     def holds_no_numbers(self) -> bool:
@@ -94,13 +99,12 @@ class ChannelLight:
             if cells is None or not cells.any()
             else float(np.percentile(sample[cells], 95)) - background
         )
-        noise = self._noise()
-        contrast, focus = self._structure(noise)
+        contrast, focus = self._structure(self._noise)
         invalid = 1.0 - self._finite / self._size
         return {
             "mean": self._total / self._size,
             "background": background,
-            "noise": noise,
+            "noise": self._noise,
             "contrast": contrast,
             "focus": focus,
             "saturated": self._saturated(),
@@ -133,15 +137,6 @@ class ChannelLight:
         """Share of tiles in which every pixel has the image's lowest value; small images have no tiles."""
         brightest = np.concatenate(self._brightest)
         return float((brightest == self._low).mean()) if brightest.size else 0.0
-
-    def _noise(self) -> float:
-        """Noise from the median of a Laplacian's size, which smooth structure and sparse cells hardly touch.
-
-        Source: Immerkaer 1996, doi:10.1006/cviu.1996.0060 (the kernel; the median is ours).
-        """
-        if not self._bends:
-            return float("nan")
-        return float(1.4826 * np.median(np.abs(np.concatenate(self._bends))) / 6.0)
 
     def _structure(self, noise: float) -> tuple[float, float]:
         """Contrast between blocks of 8 pixels, and how much of it bends within blocks of 4 (edges, not slopes)."""
@@ -183,6 +178,14 @@ class _Differences:
         """Mean over the two axes."""
         along_y, along_x = (total / n for total, n in zip(self._sums, self._counts, strict=True))
         return (along_y + along_x) / 2
+
+
+def _noise(bends: list[NDArray[np.float64]]) -> float:
+    """Noise from the median of a Laplacian's size, which smooth structure and sparse cells hardly touch.
+
+    Source: Immerkaer 1996, doi:10.1006/cviu.1996.0060 (the kernel; the median is ours).
+    """
+    return float(1.4826 * np.median(np.abs(np.concatenate(bends))) / 6.0)
 
 
 def _laplacians(pixels: NDArray[Any], step: int) -> NDArray[np.float64]:

@@ -73,6 +73,8 @@ def thinned(runs: Ints, step: int) -> Ints:
         runs: (runs, 4) in row order.
         step: 1 keeps all.
     """
+    if step == 1:
+        return runs
     kept = runs[runs[:, 0] % step == 0]
     few = np.stack([kept[:, 0] // step, -(-kept[:, 1] // step), -(-kept[:, 2] // step), kept[:, 3]], axis=1)
     return np.ascontiguousarray(few[few[:, 1] < few[:, 2]])

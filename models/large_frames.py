@@ -99,7 +99,7 @@ class BlockFinder:
             for x in self._sides(self._shape[1]):
                 for role, cells in self._of_block(y, x).items():
                     parts[role].append(cells)
-        return {role: _together(of_role) for role, of_role in parts.items()}
+        return {role: _together(parts.pop(role)) for role in tuple(parts)}
 
     def _sides(self, length: int, within: slice | None = None) -> Iterator[Side]:
         """The blocks along an axis; within one block those half as large, each with the same window of the frame."""

@@ -51,13 +51,11 @@ class LargeFrame:
     def read(self, rows: slice, columns: slice | None = None) -> NDArray[Any]:
         """Raw pixels (C, y, x) of a window, or of whole rows; 0 where a plane is lost."""
         columns = slice(0, self.shape[1]) if columns is None else columns
-        if not self.lost:
-            raw: NDArray[Any] = self.stack.read([self.frame], window=(rows, columns))[0]
-            return raw
         size = (self.stack.shape[1], rows.stop - rows.start, columns.stop - columns.start)
         part = np.zeros(size, self.stack.dtype)
-        there = [channel for channel in range(size[0]) if (self.frame, channel) not in self.lost]
-        part[there] = self.stack.read([self.frame], there, window=(rows, columns))[0]
+        for channel in range(size[0]):  # one at a time: what decoding takes beside the pixels is that of one
+            if (self.frame, channel) not in self.lost:
+                part[channel] = self.stack.read([self.frame], [channel], window=(rows, columns))[0, 0]
         return part
 
     def read_slots(self, rows: slice, columns: slice) -> NDArray[np.float32]:

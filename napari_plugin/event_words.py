@@ -47,6 +47,8 @@ def verdict_line(event: dict[str, Any], *, blinded: bool, killer_chosen: bool, a
         return f"{probability} · nobody is credited (uncredited {left})"
     share = number_words(float(event["killer_share"]), "{:.2f}")
     contact = number_words(float(event["contact_min"]), "{:.0f} min in contact")
+    if asked:
+        return f"{probability} · then by effector {killer:.0f}: share {share}, {contact}"
     return f"{probability} · effector {killer:.0f} did it: share {share}, {contact}"
 
 

@@ -16,7 +16,7 @@ from typing import Any
 from tools.virtual_screen import use_virtual_screen
 
 WINDOW = (1600, 980)
-STOPS = ("run", "review", "plate", "blinded", "correct")
+STOPS = ("run", "review", "plate", "correct", "blinded")
 
 
 class Tour:
@@ -77,6 +77,7 @@ class Tour:
             self.press(key)
         self.settle()
         self.shoot("review-accepted")
+        self.show_clearest()
         self.press("Right")
         self.press("Right")
         self.press("T")
@@ -295,7 +296,7 @@ def main() -> None:
     use_virtual_screen()
     args.to.mkdir(parents=True, exist_ok=True)
     tour = Tour(args.results, args.to)
-    stops = (tour.run, tour.review_events, tour.plate_view, tour.blinded, tour.correct)
+    stops = (tour.run, tour.review_events, tour.plate_view, tour.correct, tour.blinded)
     try:
         for name, stop in zip(STOPS, stops, strict=True):
             if name in only:

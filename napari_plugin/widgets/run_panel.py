@@ -175,7 +175,6 @@ class RunPanel(QWidget):
         self.log.setReadOnly(True)
         self.log.setMaximumBlockCount(2000)
         self.log.setFont(QFontDatabase.systemFont(QFontDatabase.SystemFont.FixedFont))
-        self.log.setLineWrapMode(QPlainTextEdit.LineWrapMode.NoWrap)
         self.log.setStyleSheet(f"QPlainTextEdit {{ background: {GROUND}; border: 1px solid {LINE}; }}")
         for field in (self.plate, self.protocol, self.out):
             field.textChanged.connect(field.setToolTip)

@@ -17,7 +17,7 @@ def test_a_death_that_was_not_called_is_a_question_until_somebody_decides():
         "B03 · did target 12 die at 1:42 h (frame 17)?"
     )
     assert verdict_line(uncalled, blinded=False, killer_chosen=False, asked=asked) == (
-        "death P 0.30, not called: counts if accepted · effector 6 did it: share 0.60, 18 min in contact"
+        "death P 0.30, not called: counts if accepted · then by effector 6: share 0.60, 18 min in contact"
     )
     assert not is_asked(uncalled, "accepted", blinded=False)
     assert not is_asked(event(), "pending", blinded=False)

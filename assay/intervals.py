@@ -15,6 +15,11 @@ INTERVAL = 0.90
 DRAWS = 4000
 
 _VAGUE = 0.5  # counts by which a Poisson mean is known before it is looked at (Jeffreys)
+_UNSEEN_SHARE = 0.05  # of kills: by an effector whose contact was not seen, before the well is looked at
+_UNSEEN_STEPS, _UNSEEN_MOST = (
+    161,
+    8.0,
+)  # values of the unseen hazard that are weighed, up to so many times its usual one
 
 Floats = NDArray[np.float64]
 
@@ -55,12 +60,14 @@ def draw_counts(
     well: str,
     n_targets: int,
     has_effectors: bool,
+    alone: float | None,
 ) -> Counts:
     """Draw what may truly have happened in the film of one well.
 
     Whether each death is one; whether effectors caused it, with the errors of the spontaneous hazard and of the
-    well's potency, which are common to all its deaths; how many targets that vanished had died, and of what. No
-    more can die than were seen alive, and without an effector none was killed.
+    well's potency, which are common to all its deaths; how many deaths that nobody gets were kills without a contact
+    that was seen; how many targets that vanished had died, and of what. No more can die than were seen alive, and
+    without an effector none was killed.
 
     Args:
         rng: Source of chance.
@@ -71,9 +78,11 @@ def draw_counts(
         well: Its name.
         n_targets: Tracks of targets that were alive when first seen.
         has_effectors: Whether any effector was seen.
+        alone: Deaths that control wells foretell of these targets without effectors; None where they do not tell.
     """
     tilt = _h0_error(rng, model) + _log_gamma(rng, model.potency_kills.get(well, model.kill_deaths))
-    by_effector = expit(logit(np.clip(caused, 1e-6, 1 - 1e-6))[None, :] + tilt[:, None])
+    by_effector = logit(_with_unseen(rng, probability, np.clip(caused, 1e-6, 1 - 1e-6), alone))
+    by_effector = expit(by_effector + tilt[:, None])
     shape = (DRAWS, len(probability))
     real = rng.random(shape) < probability
     killed = real & (rng.random(shape) < by_effector)
@@ -87,6 +96,29 @@ def draw_counts(
         kills=np.clip(n_killed + missed_kills + smooth, 0.0, most_kills),
         deaths=np.clip(n_real + missed + smooth, 0.0, n_targets),
     )
+
+
+def _with_unseen(
+    rng: np.random.Generator, probability: Floats, caused: Floats, alone: float | None
+) -> Floats:
+    """Draws of the share that effectors have in each death, those among them whose contact was not seen: (DRAWS, deaths).
+
+    A contact is missed where tracks swap or frames are far apart; its death then falls to nobody. So besides the
+    spontaneous hazard there is one of unseen effectors, constant in time. Its likelihood is that of the deaths' times
+    under both and what contacts add; before that it is exponential, and worth one kill in twenty of those seen.
+    """
+    killed = float((probability * caused).sum())
+    if alone is None or alone <= 0 or killed <= 0:
+        return caused[None, :]
+    usual = _UNSEEN_SHARE * killed / alone  # in units of the spontaneous hazard
+    hazards = np.linspace(0.0, _UNSEEN_MOST * usual, _UNSEEN_STEPS)
+    total = 1.0 / (1.0 - caused)  # of each death, in the same unit
+    weight = (np.log(total[None, :] + hazards[:, None]) * probability).sum(axis=1)
+    weight -= hazards * (alone + 1.0 / usual)
+    weight = np.exp(weight - weight.max())
+    place = (np.cumsum(weight) - weight / 2) / weight.sum()
+    unseen = np.interp(rng.random(DRAWS), place, hazards)
+    return np.asarray(1.0 - 1.0 / (total[None, :] + unseen[:, None]))
 
 
 def _draw_missed(rng: np.random.Generator, vanished: Vanished) -> NDArray[np.int64]:

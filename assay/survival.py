@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from assay.deaths import FEWEST_FRAMES
-from assay.field_events import FieldEvents
+from assay.field_events import FieldEvents, alive_until
 from assay.incidence import CAUSES, Incidence, aalen_johansen
 from assay.intervals import DRAWS, Vanished, central, draw_counts
 from assay.lag_model import CONTROL_KINDS, LagModel
@@ -171,6 +171,7 @@ def count_well(
         well=well,
         n_targets=sum(t.track_id not in o.dead_targets for o in outcomes for t in o.events.targets),
         has_effectors=any(outcome.effectors for outcome in outcomes),
+        alone=_foretold_alone(outcomes, model) if model.has_controls and kind not in CONTROL_KINDS else None,
     )
     low, high = central(drawn.kills, kills)
     row = _row(outcomes, well, condition, kind, status="ok", reason=None)
@@ -184,6 +185,16 @@ def count_well(
         chance=dict(rng.bit_generator.state),
         doubt=None if kind in CONTROL_KINDS else untold(model),
     )
+
+
+def _foretold_alone(outcomes: Sequence[FieldOutcome], model: LagModel) -> float:
+    """Deaths that the spontaneous hazard foretells in the minutes in which a well's targets were watched alive."""
+    watched_min = 0.0
+    for outcome in outcomes:
+        ends = alive_until(outcome.events)
+        frames = sum(max(ends[t.track_id] - t.first_frame, 0) for t in outcome.events.targets)
+        watched_min += outcome.events.calibration.minutes(frames)
+    return model.h0_per_min * watched_min
 
 
 def untold(model: LagModel) -> str | None:

@@ -23,7 +23,7 @@ _REVISIONS = {
     "labels": 1,
     "events": 9,
     "credit": 4,
-    "summary": 9,
+    "summary": 10,
     "label images": 1,
     "labels plate": 1,
 }

@@ -12,6 +12,7 @@ from assay.deaths import Death
 from assay.errors import ShapeError
 from assay.field_events import FieldEvents
 from assay.incidence import CAUSES, aalen_johansen
+from assay.intervals import Vanished, draw_counts
 from assay.kills import LagModel
 from assay.survival import (
     ControlDeaths,
@@ -314,12 +315,54 @@ def test_the_interval_holds_the_true_number_of_kills_in_about_nine_of_ten_made_f
             [death(k + 1, k + 1, 5, float(probability[k])) for k in range(n)],
             {k + 1: float(uncredited[k]) for k in range(n)},
         )
+        # controls that agree: of 60 deaths 0.83 are real, 0.383 of them nobody's, within 100 targets of 20 to 36 min
         firm = replace(MODEL, potency_kills={f"B{film:02d}": 20.0}, h0_odds=((-0.1, 0.5), (0.1, 0.5)))
+        firm = replace(firm, h0_per_min=60 * 0.83 * 0.383 / (60 * 20 + 44 * 36))
         row = summarise_well(
             [one], well=f"B{film:02d}", condition=None, kind="sample", model=firm, control=None
         )
         held += row["kills_low"] <= caused.sum() + missed.sum() <= row["kills_high"]
     assert 85 <= held <= 95
+
+
+def drawn_kills(alone):
+    """Of 40 deaths beside effectors that hold on, and 20 beside none that do, which nobody gets by four fifths."""
+    caused = np.repeat([0.98, 0.2], [40, 20])
+    vanished = Vanished(lost=0.0, returned=0.0, late=0.0)
+    model = replace(MODEL, kill_deaths=1e6, h0_deaths=1e6)
+    return draw_counts(
+        np.random.default_rng(0), np.ones(60), caused, vanished=vanished, model=model, well="B02", n_targets=100,
+        has_effectors=True, alone=alone,
+    ).kills.mean()  # fmt: skip
+
+
+def test_deaths_that_nobody_gets_beyond_what_controls_foretell_may_be_kills_whose_contact_was_not_seen():
+    # Of 16.8 deaths that nobody gets, controls foretell 4: the unseen hazard x (in units of the spontaneous one) has the
+    # log likelihood 40 log(50 + x) + 20 log(1.25 + x) - 4 x, and 1.85 x against it beforehand (43.2 kills / 20 / 4 = 0.54):
+    # highest at 2.7, where the 20 are kills by 1 - 1 / 3.95 = 0.75 instead of 0.2
+    assert drawn_kills(4.0) - drawn_kills(None) == pytest.approx(20 * 0.55, abs=1.5)
+    # controls foretell 17: 16.8 falls short of 17 + 7.9, so x stays within some 1 / 8
+    assert 0.0 < drawn_kills(17.0) - drawn_kills(None) < 20 * 0.1
+
+
+def test_in_a_control_well_what_nobody_gets_is_nobodys():
+    eight = [death(n, n, 5) for n in range(1, 9)]
+    one = outcome(
+        [track(n) for n in range(1, 31)], eight, dict.fromkeys(range(1, 9), 0.5), effectors=[track(40)]
+    )
+    for kind, alike in (("mock", True), ("sample", False)):
+        few, many = (
+            summarise_well(
+                [one],
+                well="B02",
+                condition=None,
+                kind=kind,
+                model=replace(MODEL, h0_per_min=h0),
+                control=None,
+            )
+            for h0 in (1e-4, 1e-2)
+        )
+        assert (few["kills_high"] == many["kills_high"]) is alike
 
 
 def test_a_well_without_kills_does_not_claim_that_none_was_missed():

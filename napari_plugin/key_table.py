@@ -36,7 +36,7 @@ KEYS: tuple[Key, ...] = (
     Key("next_any", ("Shift+N",), "next event, pending or not", "Move"),
     Key("previous_any", ("Shift+P",), "previous event, pending or not", "Move"),
     Key("centre", ("C",), "back to the pair and its frame", "Move"),
-    Key("retime", ("T",), "dies in the frame shown (or drag the red line)", "Correct"),
+    Key("retime", ("T",), "dies in this frame (or drag the red line)", "Correct"),
     Key("cycle_killer", ("E",), "the next candidate is the killer", "Correct"),
     Key("killer_1", ("1",), "candidate 1 is the killer", "Correct"),
     Key("killer_2", ("2",), "candidate 2 is the killer", "Correct"),

@@ -44,8 +44,8 @@ PRIOR_LAG_MIN = 45.0
 PRIOR_LAG_SPREAD = 1.0
 """Median of the prior lag and sd of its logarithm: broad, minutes to hours."""
 
-MOST_CONTACTS = 400_000
-"""More than so many contacts tell nothing more of what all wells have in common; they take a minute and 0.5 GB."""
+MOST_CONTACTS = 150_000
+"""More contacts than these, with thousands of deaths, tell nothing more of what all wells have in common."""
 
 MOST_HITS = 3
 """Models with 1 to so many hits are compared."""
@@ -98,7 +98,7 @@ def fit_lag_model(
     control = np.array([kinds[well] in control_kinds for well in wells], dtype=np.bool_)
     tested = [film for film in ordered if kinds[film.well] not in control_kinds]
     chosen = _by_lot(tested, most_contacts)
-    evidence = _Gathered(edges, ordered if len(chosen) == len(tested) else chosen)
+    evidence = _Gathered(edges, keep=len(chosen) == len(tested))
     controls = [evidence.count(film) for film in ordered if kinds[film.well] in control_kinds]
     samples = join(
         [(wells.index(film.well), evidence.of(film)) for film in chosen], len(wells), len(edges) - 1
@@ -153,16 +153,16 @@ def _by_lot(films: Sequence[Film], most_contacts: int) -> list[Film]:
 
 
 class _Gathered:
-    """The evidence of films; of those to keep it is laid out once."""
+    """The evidence of films; laid out once, unless there is too much of it to be kept."""
 
-    def __init__(self, edges: Floats, keep: Sequence[Film]) -> None:
-        self._edges, self._keep = edges, {(film.well, film.field) for film in keep}
+    def __init__(self, edges: Floats, *, keep: bool) -> None:
+        self._edges, self._keep = edges, keep
         self._kept: dict[tuple[str, int], Evidence] = {}
 
     def of(self, film: Film) -> Evidence:
         place = film.well, film.field
         found = self._kept.get(place) or gather(film.load(), self._edges)
-        if place in self._keep:
+        if self._keep:
             self._kept[place] = found
         return found
 

@@ -306,4 +306,4 @@ def test_of_a_large_plate_some_fields_tell_what_all_wells_share_and_each_well_it
     for well in ("C01", "C10", *(well for well in some.potency if well != "D01")):
         assert some.potency[well] == pytest.approx(whole.potency[well], rel=0.3, abs=0.05)
     assert some.potency["C10"] < 0.4
-    assert len(read) <= 2 * len(fields)
+    assert len(read) <= 2 * len(fields)  # once for the fit, once for each well's own

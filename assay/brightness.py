@@ -104,7 +104,8 @@ def role_slots(
             zero = (brightness.median if transmitted else brightness.background)[channel]
             unit = (brightness.spread if transmitted else brightness.span)[channel]
             scaled = (frames[:, channel].astype(np.float32) - np.float32(zero)) * np.float32(1 / unit)
-            np.nan_to_num(scaled, copy=False, nan=0.0, posinf=_BRIGHTEST, neginf=_DARKEST)
+            if frames.dtype.kind == "f":  # whole numbers are numbers, and to look takes longer than to scale
+                np.nan_to_num(scaled, copy=False, nan=0.0, posinf=_BRIGHTEST, neginf=_DARKEST)
             np.clip(scaled, _DARKEST, _BRIGHTEST, out=scaled)
             slots[:, slot] = scaled if place == 0 else np.maximum(slots[:, slot], scaled)
     return slots, tuple(bool(roles.get(role)) for role in CHANNEL_ROLES)

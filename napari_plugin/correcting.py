@@ -49,6 +49,9 @@ class Correcting:
         self.picked: list[int] = []  # tracks, at most two
         self.changed: list[Callable[[], None]] = []
         self.said: list[Callable[[str, str], None]] = []
+        self.replaced: list[
+            Callable[[], None]
+        ] = []  # somebody put other labels into a layer: `refresh` is due
         self._first_click: tuple[int, tuple[int, int]] | None = None  # frame and place, of split and merge
         self._shown: FieldId | None = None
         self._outline: Any = None
@@ -187,11 +190,12 @@ class Correcting:
             layer = self._layer(role)
             if layer is not None:
                 layer.events.paint.disconnect(self._stroke_ended)
+                layer.events.data.disconnect(self._data_replaced)
         if self._outline is not None and self._outline in self.viewer.layers:
             self.viewer.layers.remove(self._outline)
         self._outline = None
-        self.changed.clear()
-        self.said.clear()
+        for listeners in (self.changed, self.said, self.replaced):
+            listeners.clear()
 
     def _use(self, overlay: Any, place: tuple[int, int]) -> None:
         frame = self.frame
@@ -252,9 +256,16 @@ class Correcting:
             layer.mode = "pan_zoom"
         layer.editable = edits
         layer.events.paint.disconnect(self._stroke_ended)
+        layer.events.data.disconnect(self._data_replaced)
+        layer.events.data.connect(self._data_replaced)
         if edits:
             layer.n_edit_dimensions = 2
             layer.events.paint.connect(self._stroke_ended)
+
+    def _data_replaced(self, _event: Any = None) -> None:
+        """The review shows another field, maybe after its event: films cannot be painted, overlays can."""
+        for listener in tuple(self.replaced):
+            listener()
 
     def _set_mode(self) -> None:
         layer = self._layer(self.role)

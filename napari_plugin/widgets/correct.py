@@ -99,6 +99,7 @@ class CorrectWidget(QWidget):
         self._correcting = Correcting(self._viewer, session.images, corrections)
         self._correcting.changed.append(self._show)
         self._correcting.said.append(self.say)
+        self._correcting.replaced.append(self._begin_later)
         session.moved.append(self._begin_later)
         session.sitting.changed.append(self._decided)
         session.closed.append(self.detach)

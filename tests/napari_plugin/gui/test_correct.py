@@ -167,6 +167,23 @@ def test_what_cannot_be_done_is_said_and_nothing_is_kept(dock: CorrectWidget, re
     assert read_logs(Results.open(results)) == []
 
 
+def test_another_field_that_the_review_shows_later_can_be_painted_too(
+    dock: CorrectWidget, viewer: ViewerModel, qtbot: Any
+):
+    """The review shows a field after its event is told, when the corrections have looked at the layers already."""
+    session = dock._session
+    assert session is not None
+    dock.parts.tabs.setCurrentIndex(1)
+    show_field(viewer, session.images, FieldId("C03", 0))
+    qtbot.waitUntil(lambda: viewer.layers["targets"].data is dock.correcting.overlay, timeout=5000)
+    assert dock.correcting.field == FieldId("C03", 0)
+    label = labels_shown(dock)[0]
+    dock.correcting.click(*middle(dock, label))
+    dock.correcting.choose_tool("brush")
+    viewer.layers["targets"].paint((dock.correcting.frame, 1, 1), dock.correcting.brush_label)
+    assert dock.correcting.overlay.frame(dock.correcting.frame)[1, 1] == label
+
+
 def test_review_keys_rest_while_outlines_are_drawn_and_a_closed_review_leaves_the_dock_idle(
     dock: CorrectWidget, viewer: ViewerModel
 ):

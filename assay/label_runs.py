@@ -76,8 +76,9 @@ def thinned(runs: Ints, step: int) -> Ints:
     if step == 1:
         return runs
     kept = runs[runs[:, 0] % step == 0]
-    few = np.stack([kept[:, 0] // step, -(-kept[:, 1] // step), -(-kept[:, 2] // step), kept[:, 3]], axis=1)
-    return np.ascontiguousarray(few[few[:, 1] < few[:, 2]])
+    kept[:, 0] //= step
+    kept[:, 1:3] = -(-kept[:, 1:3] // step)
+    return kept[kept[:, 1] < kept[:, 2]]
 
 
 @part

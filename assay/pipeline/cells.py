@@ -82,6 +82,8 @@ def link_field(plan: FieldPlan) -> None:
         tracks = _link_role(plan, measures[role], unseen.roles[role], drift)
         outputs += _write_tracks(plan, measures[role], tracks)
     results.ledger.commit("link", unit, plan.link_key(), outputs, seconds=time.perf_counter() - started)
+    if is_large(plan.shape):
+        give_memory_back()
 
 
 def write_labels(plan: FieldPlan, first: int, end: int) -> None:
@@ -136,6 +138,8 @@ def find_events(plan: FieldPlan) -> None:
         ),
     ]
     results.ledger.commit("events", unit, plan.events_key(), outputs, seconds=time.perf_counter() - started)
+    if is_large(plan.shape):
+        give_memory_back()
 
 
 def read_field_measures(plan: FieldPlan, role: CellRole) -> CellMeasures:
@@ -210,12 +214,17 @@ def _write_large_tracks(
 ) -> None:
     rows = read_arrays(_track_rows_file(plan, role))
     for frame in frames:
-        give_memory_back()
         here = rows["frame"] == frame
         runs = read_label_runs(source, plan.field, role, frame)
+        give_memory_back()
         label = runs[:, 3].astype(np.uint32)
         runs[:, 3] = _relabelled(label, rows["label"][here], rows["track_id"][here])
-        write_label_runs(target, plan.field, role, frame, runs[runs[:, 3] > 0])
+        del label
+        if not runs[:, 3].all():
+            runs = runs[runs[:, 3] > 0]
+        write_label_runs(target, plan.field, role, frame, runs)
+        del runs
+        give_memory_back()
 
 
 def _relabelled(image: NDArray[np.uint32], label: NDArray[Any], track_id: NDArray[Any]) -> NDArray[np.uint32]:

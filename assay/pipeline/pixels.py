@@ -212,9 +212,12 @@ def _bring_large(
         give_memory_back()
         clock.lap("network")
         found.append(measured_large(plan, large, cells))
+        give_memory_back()
         clock.lap("measure")
         for role in CELL_ROLES:
             write_label_runs(store, plan.field, role, frame, cells.of(role)[0])
+        del large, cells
+        give_memory_back()
         clock.lap("write")
     return found, lost
 

@@ -78,7 +78,8 @@ def thinned(runs: Ints, step: int) -> Ints:
     kept = runs[runs[:, 0] % step == 0]
     kept[:, 0] //= step
     kept[:, 1:3] = -(-kept[:, 1:3] // step)
-    return kept[kept[:, 1] < kept[:, 2]]
+    few: Ints = kept[kept[:, 1] < kept[:, 2]]
+    return few
 
 
 @part

@@ -3,9 +3,10 @@
     python -m benchmarks.scaling [--frames 96] [--size 1024 1024] [--fields 4] [--json F]
     python -m tests.chaos.slurm_node python -m benchmarks.scaling --slurm     # on a Slurm made for it, as root
 
-Runs take turns (1, 2, 1, 2), each `killassay run` in a process of its own, and the quicker of two counts. Segmentation is
-from the first line that says it begins to the next step's; the whole run has start-up, tracking, credit and report in it.
-On an idle machine only: two workers want two cores.
+A worker has a core, as on a cluster: the run with one worker is kept to one core, and each Slurm job to one. Left alone, one worker
+reads and packs on the other core meanwhile (`--free`), and two gain less over it. Runs take turns (1, 2, 1, 2), each `killassay run`
+in a process of its own, and the quicker of two counts. Segmentation is from the first line that says it begins to the next step's;
+the whole run has start-up, tracking, credit and report in it. On an idle machine only: two workers want two cores.
 """
 
 import argparse
@@ -25,12 +26,13 @@ ROUNDS = 2
 CLUSTER = (
     '[cluster]\nkind = "slurm"\njobs = {jobs}\nmemory = "1900MB"\nwalltime = "01:00:00"\ninterface = "lo"\n'
 )
+ONE_CORE = "prologue = ['taskset -cp $((SLURM_JOB_ID % 2)) $$']\n"  # jobs take turns; clusters bind them by themselves
 
 
-def timed_run(plate: Path, protocol: Path, out: Path, how: list[str]) -> dict[str, float]:
+def timed_run(plate: Path, protocol: Path, out: Path, how: list[str], on: list[str]) -> dict[str, float]:
     """Seconds of a run, whole and of its segmentation."""
     command = [
-        sys.executable, "-m", "assay", "run", str(plate), "--protocol", str(protocol), "--out", str(out),
+        *on, sys.executable, "-m", "assay", "run", str(plate), "--protocol", str(protocol), "--out", str(out),
         "--progress", "json", *how,
     ]  # fmt: skip
     started = time.perf_counter()
@@ -49,15 +51,16 @@ def timed_run(plate: Path, protocol: Path, out: Path, how: list[str]) -> dict[st
     return {"whole_s": whole, "segmentation_s": begun["tracking"] - begun["segmentation"]}
 
 
-def ways_of(folder: Path, *, slurm: bool) -> dict[str, list[str]]:
-    """What one and two workers are called, and the words of the command line for them."""
+def ways_of(folder: Path, *, slurm: bool, free: bool) -> dict[str, tuple[list[str], list[str]]]:
+    """What one and two workers are called, the words of the command line for them, and what keeps them to a core."""
     if not slurm:
-        return {"1 worker": ["--workers", "1"], "2 workers": ["--workers", "2"]}
-    ways = {}
+        one_core = [] if free else ["taskset", "-c", "0"]
+        return {"1 worker": (["--workers", "1"], one_core), "2 workers": (["--workers", "2"], [])}
+    ways: dict[str, tuple[list[str], list[str]]] = {}
     for jobs in (1, 2):
         path = folder / f"cluster{jobs}.toml"
-        path.write_text(CLUSTER.format(jobs=jobs))
-        ways[f"{jobs} Slurm job{'s' * (jobs > 1)}"] = ["--cluster", str(path)]
+        path.write_text(CLUSTER.format(jobs=jobs) + ("" if free else ONE_CORE))
+        ways[f"{jobs} Slurm job{'s' * (jobs > 1)}"] = ["--cluster", str(path)], []
     return ways
 
 
@@ -68,12 +71,12 @@ def benchmark(folder: Path, given: argparse.Namespace) -> dict[str, Any]:
     protocol = write_plate(
         plate, wells=2, fields=max(1, given.fields // 2), frames=given.frames, size_px=size
     )
-    ways = ways_of(folder, slurm=given.slurm)
+    ways = ways_of(folder, slurm=given.slurm, free=given.free)
     best: dict[str, dict[str, float]] = {}
     for _ in range(given.rounds):
-        for name, words in ways.items():
+        for name, (words, on) in ways.items():
             out = folder / "results"
-            figures = timed_run(plate, protocol, out, words)
+            figures = timed_run(plate, protocol, out, words, on)
             shutil.rmtree(out)
             print(f"{name:<16}{figures['segmentation_s']:>10.1f} s{figures['whole_s']:>10.1f} s", flush=True)
             before = best.get(name, figures)
@@ -98,6 +101,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, nargs=2, default=(1024, 1024), metavar=("Y", "X"))
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--slurm", action="store_true", help="Slurm jobs instead of workers of this machine")
+    parser.add_argument("--free", action="store_true", help="do not keep workers to a core each")
     parser.add_argument("--work", type=Path, help="folder on a disk that the jobs see, kept; must be empty")
     parser.add_argument("--json", type=Path, help="write the figures here too")
     given = parser.parse_args()

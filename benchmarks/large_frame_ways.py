@@ -75,7 +75,9 @@ def compared(held: Path, parts: Path) -> list[str]:
                     odd.append(f"{column} to {away:.0e}")
             elif ours[column].tolist() != theirs[column].tolist():
                 odd.append(f"{column} DIFFERS")
-        lines.append(f"{name:<20}{len(ours['well']):>8} rows  {', '.join(odd) or 'alike to the last bit'}")
+        lines.append(
+            f"{name:<20}{len(next(iter(ours.values()))):>8} rows  {', '.join(odd) or 'alike to the last bit'}"
+        )
     images = [LabelPlate.open(results / "labels.zarr") for results in (parts, held)]
     for field in images[0].fields:
         for role in CELL_ROLES:

@@ -437,3 +437,16 @@ def test_a_death_too_doubtful_to_be_called_is_kept_apart_and_the_called_ones_sta
     left = {d.track_id: (d.frame, d.probability) for d in every.deaths if d.probability < least}
     assert left
     assert {d.track_id: (d.frame, d.probability) for d in found.doubtful} == left
+
+
+@pytest.mark.parametrize("left", [0.6, 0.27, 0.13])
+def test_cells_that_bleach_do_not_die(left):
+    rng = np.random.default_rng(3)
+    bright, pace = np.exp(0.3 * rng.standard_normal((60, 1))), np.exp(0.15 * rng.standard_normal((60, 1)))
+    curve = left ** np.linspace(0, 1, FRAMES)
+    marker = 500 * bright * curve**pace * np.exp(0.05 * rng.standard_normal((60, FRAMES)))
+    assert deaths_of(*measures_of(resting(n=60), marker=marker)) == []
+    dead = marker.copy()
+    dead[7, 20:] *= 0.1
+    (death,) = deaths_of(*measures_of(dying(resting(n=60), 7, first=20), marker=dead))
+    assert (death.track_id, death.frame) == (8, 20)

@@ -197,8 +197,8 @@ def _reaches_out(ends: NDArray[np.int32], decoded: slice, length: int) -> NDArra
     return out
 
 
-def _together(parts: Sequence[LargeCells]) -> LargeCells:
-    """The cells of several blocks, numbered by the (y, x) of their seeds."""
+def _together(parts: list[LargeCells]) -> LargeCells:
+    """The cells of several blocks, numbered by the (y, x) of their seeds; they are taken out of the list, to be let go."""
     features = CellFeatures(
         **{
             field.name: np.concatenate([getattr(part.found.cells.features, field.name) for part in parts])
@@ -208,16 +208,21 @@ def _together(parts: Sequence[LargeCells]) -> LargeCells:
     order = np.lexsort((features.seed_x, features.seed_y))
     number = np.zeros(len(order) + 1, dtype=np.int32)
     number[order + 1] = np.arange(1, len(order) + 1)
-    before = np.cumsum([0, *(len(part.found.cells.features) for part in parts)])
-    runs = np.concatenate(
-        [part.runs + np.array([0, 0, 0, n], np.int32) for part, n in zip(parts, before[:-1], strict=True)]
-    )
+    foreground_px = sum(part.found.foreground_px for part in parts)
+    runs = np.empty((sum(len(part.runs) for part in parts), 4), dtype=np.int32)
+    row = cell = 0
+    while parts:
+        part = parts.pop(0)
+        here = slice(row, row + len(part.runs))
+        runs[here] = part.runs
+        runs[here, 3] += np.int32(cell)
+        row, cell = here.stop, cell + len(part.found.cells.features)
     runs[:, 3] = number[runs[:, 3]]
     runs = runs[np.lexsort((runs[:, 1], runs[:, 0]))]
     ordered = CellFeatures(
         **{field.name: getattr(features, field.name)[order] for field in fields(CellFeatures)}
     )
-    return _large(ordered, runs, sum(part.found.foreground_px for part in parts))
+    return _large(ordered, runs, foreground_px)
 
 
 def _large(features: CellFeatures, runs: NDArray[np.int32], foreground_px: int) -> LargeCells:

@@ -217,7 +217,7 @@ class DaskEngine:
         if self._client is None:
             self._opened.enter_context(_only_we_speak())
             self._client = self._workers.start(self._opened)
-            self._client.register_plugin(_deaf_to_interrupts())
+            self._client.register_plugin(at_work())
         return self._client
 
 
@@ -302,15 +302,24 @@ def give_up_on(close: Callable[..., Any], seconds: int) -> None:
         close(timeout=seconds)
 
 
-def _deaf_to_interrupts() -> Any:
-    """Ctrl-C on a terminal reaches every process of the run; this one ends the workers, in order."""
-    from distributed import WorkerPlugin
+def at_work() -> Any:
+    """What every worker is told: neither Ctrl-C nor the size of its memory is a reason to stop working.
 
-    class DeafToInterrupts(WorkerPlugin):  # type: ignore[misc]
+    Ctrl-C on a terminal reaches every process of the run; this one ends the workers, in order. And Dask pauses a worker
+    at 80 % of its memory until it has less, which ours never has: it keeps its heap, and would wait for good. The limit
+    itself still ends a worker. On a cluster these are not Dask's settings here, so the worker is told.
+    """
+    from distributed import WorkerPlugin
+    from distributed.core import Status
+
+    class AtWork(WorkerPlugin):  # type: ignore[misc]
         def setup(self, worker: Any) -> None:
             signal.signal(signal.SIGINT, signal.SIG_IGN)
+            worker.memory_manager.memory_pause_fraction = False
+            if worker.status == Status.paused:
+                worker.status = Status.running
 
-    return DeafToInterrupts()
+    return AtWork()
 
 
 def _killed(future: Any) -> bool:

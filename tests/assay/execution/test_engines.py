@@ -141,6 +141,59 @@ def test_workers_that_dask_has_given_up_are_started_anew():
         engine.close()
 
 
+_HELD: list[bytearray] = []
+
+
+def _fill_memory(share: float) -> str:
+    """Hold so much of this worker's memory for good, and let Dask see it."""
+    import psutil
+    from distributed import get_worker
+
+    manager = get_worker().memory_manager
+    while psutil.Process().memory_info().rss < share * manager.memory_limit:
+        _HELD.append(bytearray(os.urandom(1 << 20)) * 4)
+    time.sleep(0.5)
+    return str(manager.memory_pause_fraction)
+
+
+class _OfACluster:
+    """A worker with Dask's own settings, as the jobs of a batch system have them."""
+
+    count = 1
+
+    def start(self, opened):
+        from distributed import Client, LocalCluster
+
+        cluster = opened.enter_context(
+            LocalCluster(
+                n_workers=1, threads_per_worker=1, memory_limit="700MB", dashboard_address="127.0.0.1:0"
+            )
+        )
+        return opened.enter_context(Client(cluster))
+
+    def look_after(self) -> None: ...
+
+
+def test_a_worker_whose_memory_stays_nearly_full_works_on():
+    # Dask pauses workers at 80 % until they have less: a run on a cluster stood still for good
+    engine = DaskEngine(_OfACluster())
+    look, fill = (
+        Task(unit=unit, field=None, call=_fill_memory, arguments=(share,))
+        for unit, share in (("look", 0.0), ("fill", 0.87))
+    )
+    try:
+        assert run(engine, look)["look"].value == "False"
+        found = run(engine, fill, *map(task, range(3)))
+    finally:
+        engine.close()
+    assert {unit: outcome.value for unit, outcome in found.items()} == {
+        "fill": "False",
+        "unit 0": 0,
+        "unit 1": 2,
+        "unit 2": 4,
+    }
+
+
 def test_no_task_is_no_work(engines: dict[int, Engine]):
     assert run(engines[1]) == run(engines[2]) == {}
 

@@ -16,10 +16,8 @@ DRAWS = 4000
 
 _VAGUE = 0.5  # counts by which a Poisson mean is known before it is looked at (Jeffreys)
 _UNSEEN_SHARE = 0.05  # of kills: by an effector whose contact was not seen, before the well is looked at
-_UNSEEN_STEPS, _UNSEEN_MOST = (
-    161,
-    8.0,
-)  # values of the unseen hazard that are weighed, up to so many times its usual one
+_UNSEEN_STEPS = 161  # values of the unseen hazard that are weighed,
+_UNSEEN_MOST = 8.0  # up to so many times its usual one
 
 Floats = NDArray[np.float64]
 

@@ -5,6 +5,7 @@ Knows tables and the fitted lag model. What a reader accepts of these is a death
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -35,14 +36,14 @@ def doubtful_table(
     return concatenate(done) if done else table_of_rows(DOUBTFUL_DEATHS, [])
 
 
-def doubtful_death(row: Mapping[str, object], number: int) -> Death:
+def doubtful_death(row: Mapping[str, Any], number: int) -> Death:
     """A row as a death of its field, under a number that no other has."""
-    frames = {name: int(row[name]) for name in ("frame", "first_possible_frame", "last_possible_frame")}  # type: ignore[call-overload]
+    frames = {name: int(row[name]) for name in ("frame", "first_possible_frame", "last_possible_frame")}
     return Death(
         death_id=number,
         role="target",
-        track_id=int(row["target_track_id"]),  # type: ignore[call-overload]
-        probability=float(row["probability"]),  # type: ignore[arg-type]
+        track_id=int(row["target_track_id"]),
+        probability=float(row["probability"]),
         evidence=tuple(str(row["evidence"]).split("+")),
         **frames,
     )

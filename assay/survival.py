@@ -43,7 +43,12 @@ class FieldOutcome:
     @property
     def shows_deaths(self) -> bool:
         """Whether the film is long enough to tell the living from the dying; else its deaths are unknown, not 0."""
-        return self.n_valid_frames >= FEWEST_FRAMES
+        return shows_deaths(self.n_valid_frames)
+
+
+def shows_deaths(n_valid_frames: int) -> bool:
+    """Whether a film of so many usable frames tells the living from the dying."""
+    return n_valid_frames >= FEWEST_FRAMES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,13 +11,14 @@ from assay.field_events import FieldEvents
 from assay.field_quality import failed_field_row
 from assay.kills import Kill, credit_kills, fit_lag_model
 from assay.pipeline.credited import FilmFacts
+from assay.pipeline.credited_wells import count_outcomes
 from assay.pipeline.plate import well_rows
 from assay.pipeline.reviewed_base import BasePlate
 from assay.pipeline.reviewed_events import CreditedField
 from assay.pipeline.reviewed_rows import field_block
 from assay.protocol import Protocol
 from assay.stack import FieldId
-from assay.survival import untold
+from assay.survival import control_deaths, untold
 from assay.tracks import Track
 
 Credit = tuple[Sequence[Kill], Mapping[int, float]]
@@ -61,7 +62,10 @@ def make_base(
     fields = [
         dict(zip(tables["fields"], row, strict=True)) for row in zip(*tables["fields"].values(), strict=True)
     ]
-    wells = well_rows(protocol, fields, [block.outcome for block in blocks.values()], model)
+    outcomes = [block.outcome for block in blocks.values()]
+    counted = {one.events.well: count_outcomes(protocol, [one], model) for one in outcomes}
+    lengths = {place: film.n_valid_frames for place, film in films.items()}
+    wells = well_rows(protocol, fields, lengths, counted, control_deaths(outcomes))
     tables["wells"] = table_of_rows("wells", wells)
     tables["conditions"] = table_of_rows("conditions", compare_conditions(wells, untold=untold(model)))
     times = contact_time_rows(
@@ -70,7 +74,7 @@ def make_base(
         frame_min={of.well: of.calibration.frame_min for of in events},
     )
     tables["contact_times"] = table_of_rows("contact_times", times)
-    return BasePlate(tables=tables, films=films, protocol=protocol, model=model)
+    return BasePlate(tables=tables, films=films, protocol=protocol, model=model, counted=counted)
 
 
 def _together(name: str, parts: Sequence[Table]) -> Table:

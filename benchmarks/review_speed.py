@@ -52,7 +52,7 @@ def make_results(folder: Path, *, wells: int, deaths: int) -> BasePlate:
         outcome_in(field, base.films[place], base, place)
         for field, place in zip(fields, base.films, strict=True)
     ]
-    write_credited(folder, base.model, outcomes)
+    write_credited(folder, base.model, outcomes, base.counted)
     return base
 
 

@@ -1,14 +1,14 @@
-"""What crediting knew beside the tables: the fitted lag model, and of each film who was dead and which frames count.
+"""What crediting knew beside the tables: the fitted lag model, the wells as counted, who was dead in each film.
 
 Kept by the run, so that a decision of a reader changes one well and the model stays as it was fitted. RESULTS of
 before it was kept are read from the private files of the run, and the model is fitted again to the same events,
-which gives the same model.
+which gives the same model; wells are counted again when they are asked for.
 """
 
 import hashlib
 import json
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +16,17 @@ from assay.errors import ResultsError
 from assay.io.durable import write_whole
 from assay.io.ome_zarr import open_plate
 from assay.io.results import Results
-from assay.io.tables import read_table
+from assay.io.tables import read_arrays, read_table, write_arrays
 from assay.io.witness import require_as_written
 from assay.lag_model import LagModel
 from assay.pipeline.unseen_frames import read_unseen
 from assay.pipeline.work_files import read_facts, work_file
 from assay.stack import FieldId
-from assay.survival import FieldOutcome
+from assay.survival import CountedWell, FieldOutcome
 from assay.units import Calibration
 
 _FILE = "credited.json"
+_DRAWN = "drawn_deaths.parquet"  # a column a well, in which the deaths of its films were drawn
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,16 +54,26 @@ class Credited:
 
     model: LagModel | None
     films: Mapping[FieldId, FilmFacts]
+    counted: Mapping[str, CountedWell] = field(default_factory=dict)  # empty where it was not kept
 
 
-def write_credited(results: Path, model: LagModel, outcomes: Sequence[FieldOutcome]) -> Path:
-    """Keep the model and the films; called when the tables of deaths and kills are written."""
-    films = [[one.events.well, one.events.field, asdict(_facts_of(one))] for one in outcomes]
-    values = {"tables": _tables_sha(results), "model": _plain_model(model), "films": films}
-    file = results / "work" / _FILE
+def write_credited(
+    results: Path, model: LagModel, outcomes: Sequence[FieldOutcome], counted: Mapping[str, CountedWell]
+) -> list[Path]:
+    """Keep the model, the films and the wells; called when the tables of deaths and kills are written."""
+    file, drawn = (results / "work" / name for name in (_FILE, _DRAWN))
     file.parent.mkdir(parents=True, exist_ok=True)
+    draws = {well: one.drawn_deaths for well, one in counted.items() if one.drawn_deaths is not None}
+    write_arrays(drawn, draws)
+    values = {
+        "tables": _tables_sha(results),
+        "model": _plain_model(model),
+        "films": [[one.events.well, one.events.field, asdict(_facts_of(one))] for one in outcomes],
+        "counted": {well: _plain_count(one) for well, one in counted.items()},
+        "drawn": hashlib.sha256(drawn.read_bytes()).hexdigest(),
+    }
     write_whole(file, (json.dumps(values, sort_keys=True) + "\n").encode())
-    return file
+    return [file, drawn]
 
 
 def read_credited(results: Path) -> Credited:
@@ -79,7 +90,7 @@ def read_credited(results: Path) -> Credited:
         values = json.loads(file.read_bytes())
         if values["tables"] == _tables_sha(results):
             films = {FieldId(well, field): _film(facts) for well, field, facts in values["films"]}
-            return Credited(model=_model(values["model"]), films=films)
+            return Credited(model=_model(values["model"]), films=films, counted=_counted(results, values))
     except (FileNotFoundError, ValueError, LookupError, TypeError):
         pass  # not kept, or of other tables: what the run left tells the same
     return Credited(model=None, films=_films_of_the_run(results))
@@ -96,6 +107,22 @@ def _facts_of(outcome: FieldOutcome) -> FilmFacts:
         dead_effectors=tuple(sorted(outcome.dead_effectors)),
         max_gap_frames=outcome.max_gap_frames,
     )
+
+
+def _plain_count(one: CountedWell) -> dict[str, Any]:
+    """All but the draws, which are numbers by the thousand."""
+    return {entry.name: getattr(one, entry.name) for entry in fields(one) if entry.name != "drawn_deaths"}
+
+
+def _counted(results: Path, values: Mapping[str, Any]) -> dict[str, CountedWell]:
+    drawn = results / "work" / _DRAWN
+    if "counted" not in values or not drawn.is_file():
+        return {}
+    require_as_written(drawn)
+    if hashlib.sha256(drawn.read_bytes()).hexdigest() != values["drawn"]:
+        return {}  # of another writing of the same tables
+    draws = read_arrays(drawn)
+    return {well: CountedWell(**one, drawn_deaths=draws.get(well)) for well, one in values["counted"].items()}
 
 
 def _film(facts: Mapping[str, Any]) -> FilmFacts:

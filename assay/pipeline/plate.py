@@ -1,6 +1,6 @@
 """Steps 4 and 5, once a plate and on tables: credit of deaths, wells, conditions."""
 
-from collections.abc import Mapping, MutableMapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,6 @@ from assay.io.results import Results
 from assay.io.tables import write_table
 from assay.labels import CELL_ROLES, CellMeasures, ChannelRole
 from assay.lag_fit import fit_lag_model
-from assay.lag_model import LagModel
 from assay.pipeline.cells import (
     drift_um,
     event_file,
@@ -24,7 +23,7 @@ from assay.pipeline.cells import (
 )
 from assay.pipeline.credit_tables import credit_facts, write_credit_facts
 from assay.pipeline.credited import write_credited
-from assay.pipeline.credited_wells import EVENT_TABLES, FilmOnDisk, count_outcomes, credit_well
+from assay.pipeline.credited_wells import EVENT_TABLES, FilmOnDisk, credit_well
 from assay.pipeline.outlines import read_doubts
 from assay.pipeline.plan import FieldPlan, RunPlan
 from assay.pipeline.unseen_frames import read_field_quality, read_invalid_planes, read_unseen
@@ -32,7 +31,7 @@ from assay.pipeline.work_files import read_brightness, work_file
 from assay.protocol import Protocol
 from assay.segmentation_quality import segmentation_warnings
 from assay.stack import FieldId
-from assay.survival import ControlDeaths, CountedWell, FieldOutcome, control_deaths, pool_controls, untold
+from assay.survival import ControlDeaths, CountedWell, pool_controls, shows_deaths, untold
 from assay.tracks import step_and_spacing_um
 
 _TARGET_DEATH: tuple[ChannelRole, ChannelRole] = ("target", "death")
@@ -60,7 +59,8 @@ def write_result_tables(plan: RunPlan, results: Results, failed: Mapping[FieldId
     outcomes = [outcome for one in credited for outcome in one.outcomes]
     control = pool_controls([one.control for one in credited if one.control is not None])
     known = {one.well: one.counted for one in credited if one.counted is not None}
-    wells = well_rows(plan.protocol, rows, outcomes, model, control=control, counted=known)
+    lengths = {FieldId(one.events.well, one.events.field): one.n_valid_frames for one in outcomes}
+    wells = well_rows(plan.protocol, rows, lengths, known, control)
     planes = [row for field in fields for row in _plane_rows(field)]
     tables = {
         "fields": table_of_rows("fields", rows),
@@ -72,7 +72,7 @@ def write_result_tables(plan: RunPlan, results: Results, failed: Mapping[FieldId
     folder = plan.results / "tables"
     outputs = [write_table(folder, name, table) for name, table in tables.items()]
     outputs.append(write_credit_facts(plan.results, credit_facts(plan, outcomes, model)))
-    outputs.append(write_credited(plan.results, model, outcomes))
+    outputs += write_credited(plan.results, model, outcomes, known)
     names = plan.channel_names()
     for name in _MERGED:
         outputs.append(merge_tables(folder, name, [event_file(field, name) for field in fields], names))
@@ -109,49 +109,41 @@ def _together(name: str, parts: Sequence[Table]) -> Table:
 def well_rows(
     protocol: Protocol,
     field_rows: Sequence[Mapping[str, Any]],
-    outcomes: Sequence[FieldOutcome],
-    model: LagModel,
-    *,
-    control: ControlDeaths | None = None,
-    counted: MutableMapping[str, CountedWell] | None = None,
+    n_valid_frames: Mapping[FieldId, int],
+    counted: Mapping[str, CountedWell],
+    control: ControlDeaths | None,
 ) -> list[dict[str, Any]]:
     """One row per well, in order; a well none of whose fields counts has no numbers, never zeros.
 
     Args:
         protocol: Says which condition a well is of.
         field_rows: Of all fields of these wells.
-        outcomes: Of those of them that count.
-        model: Of the plate.
-        control: The target-only wells of the whole plate, where these are only some of its wells.
-        counted: Wells that were counted before, whose fields are as they were; those that are counted now are put in.
+        n_valid_frames: Of those of them that count.
+        counted: Of every well with a field that counts.
+        control: The target-only wells of the whole plate.
     """
-    known = {} if counted is None else counted
-    control = control or control_deaths(outcomes)
     rows: list[dict[str, Any]] = []
     for well in sorted({row["well"] for row in field_rows}):
         condition = protocol.condition_of(well)
         name, kind = (condition.name, condition.kind) if condition else (None, None)
-        all_mine = [outcome for outcome in outcomes if outcome.events.well == well]
+        lengths = [n for place, n in n_valid_frames.items() if place.well == well]
         lost = [row for row in field_rows if row["well"] == well and row["status"] != "ok"]
-        if not all_mine:
+        if not lengths:
             rows.append(_unknown_well(well, name, kind, lost))
             continue
-        mine = [outcome for outcome in all_mine if outcome.shows_deaths] or all_mine
-        if well not in known:
-            known[well] = count_outcomes(protocol, all_mine, model)
-        row = known[well].row_with(control)
-        reasons = [str(row["reason"]) for row in lost] + [
-            _short(each) for each in all_mine if each not in mine
-        ]
+        row = counted[well].row_with(control)
+        short = [n for n in lengths if not shows_deaths(n)]
+        if len(short) == len(lengths):  # then the whole row says so
+            short = []
+        reasons = [str(row["reason"]) for row in lost] + [_short(n) for n in short]
         if reasons:
-            said = f"{len(reasons)} of {len(reasons) + len(mine)} fields do not count: {reasons[0]}"
+            said = f"{len(reasons)} of {len(lost) + len(lengths)} fields do not count: {reasons[0]}"
             row["reason"] = f"{said}; {row['reason']}" if row["reason"] else said
         rows.append(dict(row))
     return rows
 
 
-def _short(outcome: FieldOutcome) -> str:
-    n = outcome.n_valid_frames
+def _short(n: int) -> str:
     return f"a film of {n} usable frame{'' if n == 1 else 's'} shows no deaths"
 
 

@@ -19,6 +19,7 @@ import numpy as np
 from assay.columns import REVIEWED_TABLES, TABLES, Table, length, make_table, table_of_rows
 from assay.conditions import compare_conditions
 from assay.contact_times import contact_time_rows
+from assay.pipeline.credited_wells import count_outcomes
 from assay.pipeline.plate import well_rows
 from assay.pipeline.reviewed_base import BasePlate, block_of
 from assay.pipeline.reviewed_corrections import (
@@ -68,7 +69,7 @@ class ReviewedPlate:
         self.problems: list[str] = []  # decisions that could not be applied, in words
         self._fields: dict[FieldId, tuple[tuple[DeathChange, ...], FieldBlock]] = {}
         self._now: Mapping[FieldId, FieldBlock] = {}
-        self._wells: dict[tuple[Any, ...], dict[str, CountedWell]] = {}  # what each state of a well comes to
+        self._wells: dict[tuple[Any, ...], CountedWell] = {}  # what each state of a well comes to
         self._field_rows: dict[str, list[dict[str, Any]]] = {}
         for row in _rows(base.tables["fields"]):
             self._field_rows.setdefault(str(row["well"]), []).append(row)
@@ -195,13 +196,26 @@ class ReviewedPlate:
         control: ControlDeaths | None,
     ) -> dict[str, Any]:
         places = [place for place in sorted(self.base.films) if place.well == well]
-        counted = self._wells.setdefault((well, tuple(changes.get(place, ()) for place in places)), {})
-        outcomes = [self._outcome(place, blocks) for place in places]
-        fields = self._field_rows.get(well, [])
-        (row,) = well_rows(
-            self.base.protocol, fields, outcomes, self.base.model, control=control, counted=counted
-        )
+        counted = {well: self._counted(well, places, changes, blocks)} if places else {}
+        lengths = {place: self._corrected.films[place].n_valid_frames for place in places}
+        (row,) = well_rows(self.base.protocol, self._field_rows.get(well, []), lengths, counted, control)
         return row
+
+    def _counted(
+        self,
+        well: str,
+        places: Sequence[FieldId],
+        changes: Mapping[FieldId, tuple[DeathChange, ...]],
+        blocks: Mapping[FieldId, FieldBlock],
+    ) -> CountedWell:
+        """As the run counted it where nothing was decided, else from its events, once for what was decided."""
+        mine = tuple(changes.get(place, ()) for place in places)
+        if not any(mine) and well in self._corrected.counted:
+            return self._corrected.counted[well]
+        if (well, mine) not in self._wells:
+            outcomes = [self._outcome(place, blocks) for place in places]
+            self._wells[well, mine] = count_outcomes(self.base.protocol, outcomes, self.base.model)
+        return self._wells[well, mine]
 
     def _contact_times(self, contacts: Table, blocks: Mapping[FieldId, FieldBlock]) -> Table:
         before = self.base.tables["contacts"]["target_dead"]

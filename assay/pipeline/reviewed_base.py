@@ -24,6 +24,7 @@ from assay.pipeline.reviewed_events import CreditedField, Doubts, Lives
 from assay.pipeline.work_files import read_linked, work_file
 from assay.protocol import Protocol
 from assay.stack import FieldId
+from assay.survival import CountedWell
 from assay.tracks import TrackEnd, Tracks
 
 
@@ -39,6 +40,9 @@ class BasePlate:
     films: Mapping[FieldId, FilmFacts]  # of the fields that count
     protocol: Protocol
     model: LagModel
+    counted: Mapping[str, CountedWell] = field(
+        default_factory=dict
+    )  # wells as the run counted them, where kept
     lives_of: Callable[[FieldId], Lives] = _all_lost
     _slices: dict[str, dict[FieldId, slice]] = field(default_factory=dict)
     _credited: dict[FieldId, CreditedField] = field(default_factory=dict)
@@ -61,6 +65,7 @@ class BasePlate:
             films=credited.films,
             protocol=protocol,
             model=_UNFITTED if credited.model is None else credited.model,
+            counted=credited.counted,
             lives_of=lambda place: _lives_of(results, place, credited.films[place].n_frames),
         )
         if credited.model is None:

@@ -75,11 +75,13 @@ def corrected_base(base: BasePlate, fields: Mapping[FieldId, CorrectedField]) ->
         name: block_of(base, name, {place: one.tables[name] for place, one in fields.items()})
         for name in names
     }
+    corrected = {place.well for place in fields}
     return BasePlate(
         tables=tables,
         films={**base.films, **{place: one.facts for place, one in fields.items()}},
         protocol=base.protocol,
         model=base.model,
+        counted={well: one for well, one in base.counted.items() if well not in corrected},
         lives_of=lambda place: fields[place].lives if place in fields else base.lives(place),
     )
 

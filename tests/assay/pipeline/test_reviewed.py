@@ -216,6 +216,16 @@ def test_what_dies_by_itself_changes_cytolysis_of_every_well(base: BasePlate, si
     assert well(tables, "B02")["kills"] == well(base.tables, "B02")["kills"]
 
 
+def test_wells_kept_as_the_run_counted_them_say_what_their_events_say(base: BasePlate, sitting: Sitting):
+    sitting.decide("reject", "C02/0/d1", reason="debris")
+    assert set(base.counted) == {"B02", "B03", "C02"}
+    kept = ReviewedPlate(base).update(sitting.state)
+    counted_again = ReviewedPlate(replace(base, counted={})).update(sitting.state)
+    for name in ("wells", "conditions"):
+        for column, values in kept[name].items():
+            assert same(values, counted_again[name][column]), (name, column)
+
+
 def test_the_named_killer_gets_all_of_a_death_and_its_lag_runs_from_their_contact(
     base: BasePlate, sitting: Sitting
 ):

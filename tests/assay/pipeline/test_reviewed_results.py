@@ -100,10 +100,30 @@ def test_a_plate_is_read_back_as_the_run_had_it_with_or_without_the_kept_model(
     results: Path, undisturbed: Path
 ):
     kept = BasePlate.open(undisturbed)
+    assert set(kept.counted) == {"B02", "C02"}
     (results / "work" / "credited.json").unlink()
     refitted = BasePlate.open(results)
     assert refitted.model == kept.model
     assert refitted.films == kept.films
+    assert refitted.counted == {}
+
+
+def test_a_decision_in_the_target_only_well_counts_the_others_as_the_run_did(
+    results: Path, undisturbed: Path
+):
+    """RESULTS of before wells were kept count them again from their events: the same to the last digit."""
+    (results / "work" / "drawn_deaths.parquet").unlink()
+    found = []
+    for folder in (undisturbed, results):
+        base = BasePlate.open(folder)
+        sitting = Sitting(review_events(base.tables), MemoryJournal(), reader="ana")
+        sitting.decide("add", "", well="C02", field=0, target_track_id=1, frame=12)
+        found.append((len(base.counted), ReviewedPlate(base).update(sitting.state)))
+    (n_kept, kept), (n_again, again) = found
+    assert (n_kept, n_again) == (2, 0)
+    for name in ("wells", "conditions"):
+        for column, values in kept[name].items():
+            assert repr(values.tolist()) == repr(again[name][column].tolist()), (name, column)
 
 
 def test_all_of_a_field_judged_again_gives_what_the_run_had(results: Path):

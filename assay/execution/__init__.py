@@ -45,7 +45,7 @@ def open_engine(
         cluster: Where workers come from instead.
         shared: Paths that every node of the cluster must reach: the plate, RESULTS.
         logs: Folder for what the jobs of the cluster write and the keys of their connection; on a shared disk.
-        say: Is told how it stands with the jobs.
+        say: Is told how it stands with the workers.
     """
     if cluster is None and workers <= 1:
         yield InProcess()
@@ -53,7 +53,7 @@ def open_engine(
     from assay.execution.dask_workers import DaskEngine, LocalWorkers, attempt_on_gpu
 
     if cluster is None:
-        engine = DaskEngine(LocalWorkers(workers), run_one=functools.partial(attempt_on_gpu, gpus))
+        engine = DaskEngine(LocalWorkers(workers, say=say), run_one=functools.partial(attempt_on_gpu, gpus))
     else:
         from assay.execution.clusters import ClusterWorkers, NodeCheck, attempt_on_node
 

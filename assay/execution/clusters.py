@@ -23,6 +23,7 @@ from assay.execution.cluster_file import ClusterSettings
 from assay.execution.dask_workers import (
     DASK_SETTINGS,
     WORKER_ENVIRONMENT,
+    Ended,
     ask_again,
     give_up_on,
     look_for_hanging,
@@ -66,6 +67,11 @@ class ClusterWorkers:
         self._speechless = False
         self._came: set[str] = set()  # jobs of which a worker was seen
         self._fruitless = 0
+        self._ended = Ended(
+            say,
+            f"Its time was over (walltime {settings.walltime}), the queue wanted its place, or the job's memory is short "
+            f"({settings.memory}).",
+        )
         self._seen: dict[str, float] = {}  # job -> when it was first known
 
     def start(self, opened: ExitStack) -> Any:
@@ -103,6 +109,7 @@ class ClusterWorkers:
         if self._cluster is None or time.monotonic() - self._asked_at < _ASK_EVERY_S:
             return
         self._asked_at = time.monotonic()
+        self._ended.look(self._cluster)
         queued = queued_jobs(self._settings.kind)
         if queued is None:
             self._wait_for_queue()

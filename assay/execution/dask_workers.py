@@ -67,12 +67,33 @@ class Workers(Protocol):
         """
 
 
+class Ended:
+    """Says how many workers ended while there was work for them: each takes what it had begun with it, unseen."""
+
+    def __init__(self, say: Callable[[str], None], why: str) -> None:
+        """Take who is told, and what is most likely behind it."""
+        self._say, self._why = say, why
+        self._seen: set[str] = set()
+        self._said = 0
+
+    def look(self, cluster: Any) -> None:
+        """Count those that are gone since the last look; said at the first, the second, the fourth, the eighth."""
+        here = set(dict(cluster.scheduler.workers))
+        self._seen |= here
+        n = len(self._seen - here)
+        if n >= max(1, 2 * self._said):
+            self._said = n
+            workers = "1 worker" if n == 1 else f"{n} workers"
+            self._say(f"{workers} ended at work so far; what was begun is done again. {self._why}")
+
+
 class LocalWorkers:
     """Processes of this machine, one thread each; Dask replaces those that die, and we those that it gives up."""
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, count: int, *, say: Callable[[str], None]) -> None:
         self.count = count
         self._cluster: Any = None
+        self._ended = Ended(say, "Most likely memory is short: if more end, run with fewer workers.")
 
     def start(self, opened: ExitStack) -> Any:
         """Start the processes, reachable from this machine only."""
@@ -115,6 +136,7 @@ class LocalWorkers:
         """Start anew those whose keeper died with them: a worker that is killed while it starts is not started again."""
         from distributed.core import Status
 
+        self._ended.look(self._cluster)
         ended = (Status.closed, Status.failed)
         ask_again(
             self._cluster,

@@ -137,9 +137,8 @@ def run_plate(
         _begin(plan, results, options, held)
         mine = plan.fields[number - 1 :: of]
         for again in (False, True):
-            with (
-                nullcontext(engine) if engine else open_engine(options.workers, gpus=options.gpus) as working
-            ):
+            own = open_engine(options.workers, gpus=options.gpus, say=progress.say)
+            with nullcontext(engine) if engine else own as working:
                 run = _Run(plan=plan, results=results, engine=working, progress=progress)
                 _per_field_steps(run, mine, make_segmenter, options)
                 _redo_damaged(run, mine, make_segmenter, options)
@@ -366,6 +365,9 @@ def _per_field_steps(
 
     per_field("brightness", scale_field, FieldPlan.brightness_key)
     groups = [(plan, runs) for plan in alive() for runs in _grouped(plan.runs(), options.shards_per_task)]
+    groups.sort(
+        key=lambda group: group[1][0][0] - group[1][-1][1]
+    )  # the short ones last, when workers run out of work
     tasks = [
         _task(p, unit_of(p, runs[0][0]), segment_runs, p, runs, make_segmenter, options.batch_frames)
         for p, runs in groups

@@ -36,7 +36,7 @@ SlurmctldPidFile={folder}/slurmctld.pid
 SlurmdPidFile={folder}/slurmd.pid
 SlurmctldLogFile={folder}/slurmctld.log
 SlurmdLogFile={folder}/slurmd.log
-NodeName={host} NodeAddr=127.0.0.1 CPUs={cores} RealMemory=4000 State=UNKNOWN
+NodeName={host} NodeAddr=127.0.0.1 CPUs={cores} RealMemory={memory} State=UNKNOWN
 PartitionName=main Nodes={host} Default=YES MaxTime=INFINITE State=UP
 """
 
@@ -56,7 +56,8 @@ def slurm_node(folder: Path) -> Iterator[None]:
         (folder / name).mkdir(parents=True)
     config = folder / "slurm.conf"
     host = socket.gethostname().split(".")[0]
-    config.write_text(_CONFIG.format(host=host, folder=folder, cores=os.cpu_count()))
+    memory_mb = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**20 * 3 // 4
+    config.write_text(_CONFIG.format(host=host, folder=folder, cores=os.cpu_count(), memory=memory_mb))
     before = os.environ.get("SLURM_CONF")
     os.environ["SLURM_CONF"] = str(config)
     own_munge = _start_munge()

@@ -14,7 +14,7 @@ psutil = pytest.importorskip("psutil")
 
 def test_workers_of_this_machine_listen_to_this_machine_only():
     with ExitStack() as opened:
-        LocalWorkers(1).start(opened)
+        LocalWorkers(1, say=print).start(opened)
         me = psutil.Process()
         listening = {
             connection.laddr.ip

@@ -93,6 +93,24 @@ def test_a_worker_that_is_killed_is_replaced_and_its_task_done_again(
     assert run(engines[2], fatal)["fatal"].value == 7
 
 
+def test_a_worker_that_ended_at_work_is_said(tmp_path: Path):
+    """Its work is done again without a word otherwise: a run whose workers die of their memory would only be slow."""
+    said: list[str] = []
+    workers = LocalWorkers(2, say=said.append)
+    engine = DaskEngine(workers)
+    try:
+        run(engine, task(0))
+        workers.look_after()
+        assert said == []
+        run(engine, Task(unit="fatal", field=None, call=_die_once, arguments=(tmp_path / "died",)))
+        workers.look_after()
+        workers.look_after()
+    finally:
+        engine.close()
+    (line,) = said
+    assert line.startswith("1 worker ended at work so far; what was begun is done again. Most likely memory")
+
+
 def test_a_task_that_kills_every_worker_is_given_up_and_takes_no_other_with_it(engines: dict[int, Engine]):
     deadly = Task(unit="deadly", field=FieldId("B02", 0), call=_die, arguments=())
     outcomes = run(engines[2], task(0), deadly, *(task(n) for n in range(1, 12)))
@@ -129,7 +147,7 @@ def test_leaving_early_leaves_no_worker_behind():
 
 
 def test_workers_that_dask_has_given_up_are_started_anew():
-    workers = LocalWorkers(2)
+    workers = LocalWorkers(2, say=[].append)
     engine = DaskEngine(workers)
     try:
         assert run(engine, task(0))["unit 0"].value == 0
@@ -286,7 +304,7 @@ def test_long_tasks_travel_alone(engines: dict[int, Engine]):
 
 
 def test_the_scheduler_looks_every_five_seconds_who_hangs():
-    workers = LocalWorkers(1)
+    workers = LocalWorkers(1, say=[].append)
     engine = DaskEngine(workers)
     try:
         run(engine, task(0))

@@ -34,7 +34,7 @@ _REASONS = {
 _TO_DO = {
     errno.ENOSPC: "Free some space and run the same command again; what is finished is kept.",
     errno.EDQUOT: "Free some space and run the same command again; what is finished is kept.",
-    errno.EROFS: "Choose another folder.",
+    errno.EROFS: "Choose a folder that may be written; results that lie here can be copied there.",
     errno.EACCES: "Choose another folder, or ask its owner.",
     errno.EPERM: "Choose another folder, or ask its owner.",
 }

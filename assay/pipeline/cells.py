@@ -3,6 +3,8 @@
 import time
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, replace
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -200,7 +202,7 @@ def _link_role(
 def _write_tracks_of_run(
     plan: FieldPlan, role: CellRole, frames: range, source: LabelPlate, target: LabelPlate
 ) -> None:
-    rows = read_arrays(_track_rows_file(plan, role))
+    rows = _track_rows(plan, role, frames)
     frame_labels = source.read(plan.field, role, frames)
     relabelled = np.empty_like(frame_labels)
     for place, frame in enumerate(frames):
@@ -212,7 +214,7 @@ def _write_tracks_of_run(
 def _write_large_tracks(
     plan: FieldPlan, role: CellRole, frames: range, source: LabelPlate, target: LabelPlate
 ) -> None:
-    rows = read_arrays(_track_rows_file(plan, role))
+    rows = _track_rows(plan, role, frames)
     for frame in frames:
         here = rows["frame"] == frame
         runs = read_label_runs(source, plan.field, role, frame)
@@ -272,8 +274,22 @@ def _write_tracks(plan: FieldPlan, measures: CellMeasures, tracks: Tracks) -> li
     ]
 
 
-def _track_rows_file(plan: FieldPlan, role: CellRole) -> Any:
+def _track_rows_file(plan: FieldPlan, role: CellRole) -> Path:
     return work_file(plan.results, f"track_rows_{role}", plan.field)
+
+
+def _track_rows(plan: FieldPlan, role: CellRole, frames: range) -> Table:
+    """Who is who in a run of frames; a process that writes a film's runs reads the film's rows once."""
+    file = _track_rows_file(plan, role)
+    rows = _rows_of(file, file.stat().st_mtime_ns if file.is_file() else 0)
+    here = np.flatnonzero((rows["frame"] >= frames.start) & (rows["frame"] < frames.stop))
+    return {name: column[here] for name, column in rows.items()}
+
+
+@lru_cache(maxsize=len(CELL_ROLES))
+def _rows_of(file: Path, written_ns: int) -> Table:
+    del written_ns  # a file that was written anew is another
+    return read_arrays(file)
 
 
 def _deaths(

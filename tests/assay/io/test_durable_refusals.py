@@ -36,3 +36,14 @@ def test_a_disk_without_numbers_for_files_is_not_called_full_of_bytes(
 def test_a_disk_without_bytes_is_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(os, "statvfs", lambda place: disk(files=9, blocks=0))
     assert "the disk is full" in refused(tmp_path / "not" / "yet" / "there")
+
+
+def test_a_read_only_disk_says_where_to_go(tmp_path: Path):
+    with (
+        pytest.raises(
+            StorageError,
+            match=r"read-only .*\. Choose a folder that may be written; results .* copied there\.$",
+        ),
+        disk_refusals("the lock", tmp_path),
+    ):
+        raise OSError(errno.EROFS, "Read-only file system")

@@ -9,8 +9,8 @@ from collections.abc import Collection, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 
+from assay.drift_loops import agreeing, ways_within
 from assay.labels import CellMeasures
 from assay.units import Calibration
 
@@ -89,18 +89,17 @@ def _step(pairs: Sequence[tuple[Floats, Floats]], calibration: Calibration) -> F
 def _ways(before: Floats, after: Floats) -> tuple[Floats, NDArray[np.int64]]:
     """All ways from a cell to a cell of the next frame, and whose way it is."""
     asked = before[:: math.ceil(len(before) / MOST_CELLS)]
-    near = cKDTree(asked).sparse_distance_matrix(cKDTree(after), LARGEST_JUMP_UM, output_type="ndarray")
-    near = np.sort(near, order=["i", "j"])
-    return after[near["j"]] - asked[near["i"]], near["i"].astype(np.int64)
+    way, owner = ways_within(asked, after, LARGEST_JUMP_UM)
+    return way, owner
 
 
 def _peak(way: Floats, radius: float) -> Floats | None:
     """The way that most others agree with, if more do than chance would make."""
-    tree = cKDTree(way)
-    agreeing = np.asarray(tree.query_ball_point(way, radius, return_length=True), dtype=np.float64)
+    count = agreeing(way, radius, LARGEST_JUMP_UM)
     length = np.hypot(way[:, 0], way[:, 1])
-    wanted = np.where(length <= 2 * radius, agreeing, agreeing / JUMP_PREMIUM)
-    best = int(np.lexsort((way[:, 1], way[:, 0], length, -wanted))[0])
+    wanted = np.where(length <= 2 * radius, count, count / JUMP_PREMIUM)
+    most = np.flatnonzero(wanted == wanted.max())
+    best = int(most[np.lexsort((way[most, 1], way[most, 0], length[most]))[0]])
     chance = len(way) * (radius / LARGEST_JUMP_UM) ** 2
     enough = max(LEAST_CELLS, chance + CERTAINTY * math.sqrt(chance))
     return way[best] if wanted[best] >= enough else None
@@ -111,8 +110,8 @@ def _refined(way: Floats, cell: NDArray[np.int64], peak: Floats, radius: float) 
     centre = peak
     for _ in range(3):
         away = np.hypot(*(way - centre).T)
-        order = np.lexsort((away, cell))
-        order = order[away[order] <= radius]
+        near = np.flatnonzero(away <= radius)
+        order = near[np.lexsort((away[near], cell[near]))]
         _, first = np.unique(cell[order], return_index=True)
         centre = np.median(way[order[first]], axis=0)
     return centre

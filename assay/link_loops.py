@@ -1,4 +1,4 @@
-"""The inner loops of the linker: who is in reach, how likely each pair is, the best pairs, how sure they are.
+"""The inner loops of the linker: who is in reach, the best pairs, how sure they are; `link_odds` says how likely each pair is.
 
 Knows arrays. Pairs are kept in order of (track, detection), `start[t]:start[t + 1]` being those of track t.
 """
@@ -14,7 +14,6 @@ from assay.compiled import compiled, part
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-HOPELESS = -10.0  # log odds of a pair that even the same looks could not save
 NEGLIGIBLE = -40.0  # log odds of a change below which it is not counted
 
 
@@ -70,133 +69,6 @@ def _in_boxes(yx: Floats, low_y: float, low_x: float, size: float, rows: int, co
         members[filled[box[j]]] = j
         filled[box[j]] += 1
     return first, members
-
-
-@part
-def _gauss(squared: float, variance: float) -> float:
-    return math.exp(-squared / (2 * variance)) / (2 * math.pi * variance)
-
-
-@part
-def _resting(squared: float, variance: float, shift_share: float, shift: float) -> Any:
-    usual = (1 - shift_share) * _gauss(squared, variance)
-    return usual + shift_share * _gauss(squared, shift * shift * variance)
-
-
-@part
-def _motion(
-    step_y: float,
-    step_x: float,
-    waited: float,
-    before: Floats,  # velocity y, x, trust in it, probability of moving
-    after: Floats,  # the same of the step that follows
-    motion: Floats,
-) -> Any:
-    """Density, per um2, of a step, times what the step after it says for it."""
-    still, moving, begin, wide = motion[0] ** 2, motion[1] ** 2, motion[2] ** 2, motion[3] ** 2
-    p, share, stay, wide_share, shift_share, shift = (
-        motion[4],
-        motion[5],
-        motion[6],
-        motion[7],
-        motion[8],
-        motion[9],
-    )
-    squared = step_y**2 + step_x**2
-    power = p**waited
-    ahead = p * (1 - power) / (1 - p)
-    blur = (waited - 2 * ahead + p * p * (1 - power**2) / (1 - p * p)) / (1 - p) ** 2
-    resting = _resting(squared, still * (1 + waited) / 2, shift_share, shift)
-    going = _gauss(squared, begin * blur)
-    if before[2] > 0:
-        off = (step_y - ahead * before[0]) ** 2 + (step_x - ahead * before[1]) ** 2
-        going = before[2] * _gauss(off, moving * blur) + (1 - before[2]) * going
-    elsewhere = _gauss(squared, wide * waited)
-    if after[2] > 0:
-        next_squared = after[0] ** 2 + after[1] ** 2
-        next_rest = _resting(next_squared, still, shift_share, shift)
-        next_any = (1 - share) * next_rest + share * _gauss(next_squared, begin)
-        next_any = (1 - wide_share) * next_any + wide_share * _gauss(next_squared, wide)
-        off = (after[0] - p * step_y / waited) ** 2 + (after[1] - p * step_x / waited) ** 2
-        next_going = _gauss(off, moving)
-        next_begun = _gauss(next_squared, begin)
-        next_wide = wide_share * _gauss(next_squared, wide)
-        goes_on, begins = share + (1 - share) * stay, share - share * stay
-        after_going = (1 - wide_share) * (goes_on * next_going + (1 - goes_on) * next_rest) + next_wide
-        after_resting = (1 - wide_share) * (begins * next_begun + (1 - begins) * next_rest) + next_wide
-        going *= after[2] * after_going / next_any + 1 - after[2]
-        resting *= after[2] * after_resting / next_any + 1 - after[2]
-    now = share + (before[3] - share) * stay**waited
-    return (1 - wide_share) * ((1 - now) * resting + now * going) + wide_share * elsewhere
-
-
-@part
-def _log_normal(value: float, variance: float) -> float:
-    return -0.5 * value * value / variance - 0.5 * math.log(variance)
-
-
-@part
-def _looks(
-    ours: Floats, our_weight: Floats, theirs: Floats, their_weight: Floats, waited: float, looks: Floats
-) -> float:
-    """Log odds that two averages of looks are of one cell, feature by feature."""
-    total = 0.0
-    for f in range(looks.shape[0]):
-        noise, walk, odd, odd_var, far, far_var, near_var, use = looks[f]
-        if use == 0.0:
-            continue
-        apart = ours[f] - theirs[f]
-        same_var = noise * (1 / our_weight[f] + 1 / their_weight[f]) + walk * waited
-        same = (1 - odd) * math.exp(_log_normal(apart, same_var)) + odd * math.exp(
-            _log_normal(apart, odd_var)
-        )
-        other = (1 - far) * math.exp(_log_normal(apart, near_var)) + far * math.exp(
-            _log_normal(apart, far_var)
-        )
-        total += use * math.log((same + 1e-12) / (other + 1e-12))
-    return total
-
-
-@compiled
-def pair_odds(
-    start: Ints,
-    found: Ints,
-    track_yx: Floats,
-    track_motion: Floats,
-    track_looks: Floats,
-    track_weight: Floats,
-    waited: Floats,
-    track_cost: Floats,
-    yx: Floats,
-    after: Floats,
-    seen_looks: Floats,
-    seen_weight: Floats,
-    seen_cost: Floats,
-    motion: Floats,
-    looks: Floats,
-    limits: Floats,
-) -> Any:
-    """Log odds of each pair: same cell against a lost one and a new one."""
-    odds = np.empty(len(found))
-    for t in range(len(start) - 1):
-        for place in range(start[t], start[t + 1]):
-            j = found[place]
-            density = _motion(
-                yx[j, 0] - track_yx[t, 0],
-                yx[j, 1] - track_yx[t, 1],
-                waited[t],
-                track_motion[t],
-                after[j],
-                motion,
-            )
-            total = math.log(max(density, 1e-300)) - seen_cost[j] - track_cost[t]
-            if total + limits[1] < HOPELESS:
-                odds[place] = HOPELESS
-                continue
-            alike = _looks(track_looks[t], track_weight[t], seen_looks[j], seen_weight[j], waited[t], looks)
-            alike = min(max(alike, limits[0]), limits[1])
-            odds[place] = round((total + alike) * 1e6) / 1e6
-    return odds
 
 
 @compiled

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from assay.link_loops import best_pairs, pair_odds, pairs_in_reach
+from assay.link_loops import best_pairs, pairs_in_reach
+from assay.link_odds import pair_odds
 from assay.looks import LooksModel
 from assay.motion import LinkModel
 

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from multiprocessing import resource_tracker
+from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from assay.errors import DeviceError
@@ -29,6 +30,7 @@ _DEATHS_ALLOWED = 2  # a task that takes more workers than this with it is given
 _LOOK_EVERY_S = 5.0  # how often it is looked whether the workers are well
 _HANGING_AFTER_S = 60
 _STARTS = 3
+_GOES_FIRST = "500"  # as if it held half of the memory more, when the system looks whom to end
 _TO_LEAVE_S = 1.0  # what a worker gets to end by itself
 
 # The heap is kept between frames instead of being handed back and faulted in again.
@@ -325,11 +327,12 @@ def give_up_on(close: Callable[..., Any], seconds: int) -> None:
 
 
 def at_work() -> Any:
-    """What every worker is told: neither Ctrl-C nor the size of its memory is a reason to stop working.
+    """What every worker is told: neither Ctrl-C nor the size of its memory is a reason to stop working, and who goes first.
 
     Ctrl-C on a terminal reaches every process of the run; this one ends the workers, in order. And Dask pauses a worker
     at 80 % of its memory until it has less, which ours never has: it keeps its heap, and would wait for good. The limit
-    itself still ends a worker. On a cluster these are not Dask's settings here, so the worker is told.
+    itself still ends a worker. On a cluster these are not Dask's settings here, so the worker is told. Where the machine has no
+    memory left, the system shall end a worker, which is replaced, and not the process that hands out the work.
     """
     from distributed import WorkerPlugin
     from distributed.core import Status
@@ -337,6 +340,8 @@ def at_work() -> Any:
     class AtWork(WorkerPlugin):  # type: ignore[misc]
         def setup(self, worker: Any) -> None:
             signal.signal(signal.SIGINT, signal.SIG_IGN)
+            with suppress(OSError):  # Linux alone asks this
+                Path("/proc/self/oom_score_adj").write_text(_GOES_FIRST)
             worker.memory_manager.memory_pause_fraction = False
             if worker.status == Status.paused:
                 worker.status = Status.running

@@ -11,6 +11,8 @@ from assay.execution import Engine, Outcome, Task, available_cores, open_engine
 from assay.execution.dask_workers import DaskEngine, LocalWorkers
 from assay.stack import FieldId
 
+OOM_SCORE = Path("/proc/self/oom_score_adj")
+
 
 def _double(number: int) -> int:
     return 2 * number
@@ -91,6 +93,14 @@ def test_a_worker_that_is_killed_is_replaced_and_its_task_done_again(
 ):
     fatal = Task(unit="fatal", field=None, call=_die_once, arguments=(tmp_path / "died",))
     assert run(engines[2], fatal)["fatal"].value == 7
+
+
+@pytest.mark.skipif(not OOM_SCORE.is_file(), reason="only Linux says who goes first where memory ends")
+def test_where_memory_ends_a_worker_goes_before_the_run(engines: dict[int, Engine]):
+    ours = int(OOM_SCORE.read_text())
+    asked = Task(unit="score", field=None, call=OOM_SCORE.read_text, arguments=())
+    assert int(run(engines[2], asked)["score"].value) == 500
+    assert int(OOM_SCORE.read_text()) == ours < 500
 
 
 def test_a_worker_that_ended_at_work_is_said(tmp_path: Path):

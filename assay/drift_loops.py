@@ -26,7 +26,7 @@ def ways_within(before: Floats, after: Floats, reach: float) -> Any:
             way, owner = np.empty((count, 2)), np.empty(count, np.int64)
         count, first = 0, 0
         for i in range(len(before)):
-            while first < len(after) and after[first, 0] < before[i, 0] - reach:
+            while first < len(after) and after[first, 0] - before[i, 0] < -reach:
                 first += 1
             for j in range(first, len(after)):
                 dy, dx = after[j, 0] - before[i, 0], after[j, 1] - before[i, 1]

@@ -40,9 +40,7 @@ class BasePlate:
     films: Mapping[FieldId, FilmFacts]  # of the fields that count
     protocol: Protocol
     model: LagModel
-    counted: Mapping[str, CountedWell] = field(
-        default_factory=dict
-    )  # wells as the run counted them, where kept
+    counted: Mapping[str, CountedWell] = field(default_factory=dict)  # as the run did, where it was kept
     lives_of: Callable[[FieldId], Lives] = _all_lost
     _slices: dict[str, dict[FieldId, slice]] = field(default_factory=dict)
     _credited: dict[FieldId, CreditedField] = field(default_factory=dict)

@@ -365,7 +365,9 @@ def _per_field_steps(
 
     per_field("brightness", scale_field, FieldPlan.brightness_key)
     groups = [(plan, runs) for plan in alive() for runs in _grouped(plan.runs(), options.shards_per_task)]
-    groups.sort(key=_frames_of, reverse=True)  # so that no worker is left with a long one at the end
+    groups.sort(
+        key=lambda one: one[1][0][0] - one[1][-1][1]
+    )  # the long ones first: no worker ends alone with one
     tasks = [
         _task(p, unit_of(p, runs[0][0]), segment_runs, p, runs, make_segmenter, options.batch_frames)
         for p, runs in groups
@@ -385,11 +387,6 @@ def _per_field_steps(
 
 def _grouped(runs: Sequence[tuple[int, int]], size: int) -> list[Sequence[tuple[int, int]]]:
     return [runs[start : start + size] for start in range(0, len(runs), size)]
-
-
-def _frames_of(group: tuple[FieldPlan, Sequence[tuple[int, int]]]) -> int:
-    (first, _), (_, end) = group[1][0], group[1][-1]
-    return end - first
 
 
 def _pixels_done(ledger: Ledger, plan: FieldPlan, first: int) -> bool:

@@ -365,9 +365,7 @@ def _per_field_steps(
 
     per_field("brightness", scale_field, FieldPlan.brightness_key)
     groups = [(plan, runs) for plan in alive() for runs in _grouped(plan.runs(), options.shards_per_task)]
-    groups.sort(
-        key=lambda one: one[1][0][0] - one[1][-1][1]
-    )  # the long ones first: no worker ends alone with one
+    groups.sort(key=lambda one: one[1][0][0] - one[1][-1][1])  # no worker is left alone with a long one
     tasks = [
         _task(p, unit_of(p, runs[0][0]), segment_runs, p, runs, make_segmenter, options.batch_frames)
         for p, runs in groups

@@ -37,9 +37,10 @@ lint: $(VENV)/.ok
 bench: $(VENV)/.ok
 	$(BIN)/python -m benchmarks.speed
 
+# Compiled here once, or every process compiles torch and the rest anew where Python may not keep what it compiled.
 $(VENV)/.ok: pyproject.toml
 	$(PY) -m venv $(VENV)
 	$(BIN)/python -m pip install -q uv
 	$(BIN)/uv pip install -q --python $(BIN)/python "$(TORCH)"
-	$(BIN)/uv pip install -q --python $(BIN)/python "$(TORCH)" -e ".[$(EXTRAS)]"
+	$(BIN)/uv pip install -q --compile-bytecode --python $(BIN)/python "$(TORCH)" -e ".[$(EXTRAS)]"
 	touch $@

@@ -148,7 +148,8 @@ class ClusterWorkers:
         return {str(name): job for name, job in self._cluster.workers.items() if job.job_id is not None}
 
     def _note_who_came(self) -> None:
-        names = [str(worker.name) for worker in self._cluster.scheduler.workers.values()]
+        workers = list(dict.values(self._cluster.scheduler.workers))  # at once: the scheduler goes on
+        names = [str(worker.name) for worker in workers]
         for name in self._jobs():
             if any(each == name or each.startswith(f"{name}-") for each in names):
                 self._came.add(name)

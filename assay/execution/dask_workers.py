@@ -82,7 +82,7 @@ class Ended:
 
     def look(self, cluster: Any) -> None:
         """Count those that are gone since the last look; said at the first, the second, the fourth, the eighth."""
-        here = set(dict(cluster.scheduler.workers))
+        here = set(dict.keys(cluster.scheduler.workers))  # at once: the scheduler goes on in its own thread
         self._seen |= here
         n = len(self._seen - here)
         if n >= max(1, 2 * self._said):

@@ -13,6 +13,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Literal
 
+from assay.execution import memory_limit
+
 State = Literal["ok", "note", "missing"]
 
 _OLDEST_PYTHON = (3, 11)
@@ -106,7 +108,7 @@ def examine_processor(cores: int) -> Finding:
 
 def examine_memory() -> Finding:
     """Memory that is free, and the limit of a container or batch job."""
-    available, limit = _available_memory(), _memory_limit()
+    available, limit = _available_memory(), memory_limit()
     known = [size for size in (available, limit) if size is not None]
     if not known:
         return Finding(what="memory", state="ok", found="unknown on this system")
@@ -220,16 +222,6 @@ def _available_memory() -> int | None:
         for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
             if line.startswith("MemAvailable:"):
                 return 1024 * int(line.split()[1])
-    return None
-
-
-def _memory_limit() -> int | None:
-    """Of this process's control group, version 1 or 2; None without one."""
-    places = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
-    for place in map(Path, places):
-        with suppress(OSError, ValueError):
-            limit = int(place.read_text(encoding="ascii"))
-            return limit if limit < 1 << 60 else None
     return None
 
 

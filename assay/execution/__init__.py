@@ -10,7 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from assay.execution.cluster_file import ClusterSettings, read_cluster_file
-from assay.execution.tasks import Engine, InProcess, Outcome, Task, available_cores
+from assay.execution.machine import available_cores, memory_limit
+from assay.execution.tasks import Engine, InProcess, Outcome, Task
 
 __all__ = [
     "ClusterSettings",
@@ -18,6 +19,7 @@ __all__ = [
     "Outcome",
     "Task",
     "available_cores",
+    "memory_limit",
     "open_engine",
     "read_cluster_file",
 ]

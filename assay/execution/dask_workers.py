@@ -19,13 +19,11 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from assay.errors import DeviceError
+from assay.execution.machine import memory_limit
 from assay.execution.tasks import Outcome, Task, attempt
 
 _WINDOW_PER_WORKER = 4  # tasks in flight; bounds what the scheduler holds, whatever the plate's size
-_MOMENT_S, _MOST_TOGETHER = (
-    0.1,
-    16,
-)  # tasks shorter than that travel together; real work is longer, one at a time
+_MOMENT_S, _MOST_TOGETHER = 0.1, 16  # tasks shorter than that travel together; real work goes one at a time
 _DEATHS_ALLOWED = 2  # a task that takes more workers than this with it is given up
 _LOOK_EVERY_S = 5.0  # how often it is looked whether the workers are well
 _HANGING_AFTER_S = 60
@@ -116,14 +114,16 @@ class LocalWorkers:
 
     def _local_cluster(self) -> Any:
         """Processes and scheduler; a process that is killed while it starts fails the whole start, so it is tried again."""
-        from distributed import LocalCluster
+        from distributed import LocalCluster, system
 
+        whole = min(system.MEMORY_LIMIT, memory_limit() or system.MEMORY_LIMIT)
         for left in reversed(range(_STARTS)):
             try:
                 return LocalCluster(
                     n_workers=self.count,
                     threads_per_worker=1,
                     processes=True,
+                    memory_limit=whole // self.count,  # who takes more is ended before the system ends anyone
                     host="127.0.0.1",
                     dashboard_address="127.0.0.1:0",  # any free port, so that two runs on a machine do not meet
                     silence_logs=50,

@@ -1,6 +1,5 @@
 """What is run: tasks that know nothing of each other, and how each ended."""
 
-import os
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -77,8 +76,3 @@ def attempt(task: Task) -> Outcome:
             f"{task.unit}: not enough memory. Run with fewer workers, or on a machine with more; what is done is kept."
         ) from None
     return Outcome(task=task, value=value, error=error, seconds=time.perf_counter() - start)
-
-
-def available_cores() -> int:
-    """Cores this process may use (a batch system or container may give fewer than the machine has)."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

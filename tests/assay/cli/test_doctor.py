@@ -90,7 +90,7 @@ def test_memory_knows_the_limit_of_a_container(
     monkeypatch: pytest.MonkeyPatch, available: int | None, limit: int | None, state: str, said: str
 ):
     monkeypatch.setattr(examinations, "_available_memory", lambda: available)
-    monkeypatch.setattr(examinations, "_memory_limit", lambda: limit)
+    monkeypatch.setattr(examinations, "memory_limit", lambda: limit)
     finding = examinations.examine_memory()
     assert (finding.state, finding.found) == (state, said)
 

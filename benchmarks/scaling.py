@@ -4,56 +4,110 @@
     python -m tests.chaos.slurm_node python -m benchmarks.scaling --slurm     # on a Slurm made for it, as root
 
 A worker has a core, as on a cluster: the run with one worker is kept to one core, and each Slurm job to one. Left alone, one worker
-reads and packs on the other core meanwhile (`--free`), and two gain less over it. Runs take turns (1, 2, 1, 2), each `killassay run`
-in a process of its own, and the quicker of two counts. Segmentation is from the first line that says it begins to the next step's;
-the whole run has start-up, tracking, credit and report in it. On an idle machine only: two workers want two cores, and of a virtual
-machine's the host may give a part to others: "stolen".
+reads and packs on the other core meanwhile (`--free`), and two gain less over it. How fast a virtual machine is changes by a fifth
+within minutes, so the two runs, each `killassay run`, take turns of seconds: all processes of one stand still (SIGSTOP) while the other's
+work, and each has a clock that goes in its own turns. Slurm's jobs cannot be stopped from here, so there, and with `--apart`,
+one run follows the other. The quicker of `--rounds` counts. Segmentation is from the first line that says it begins to
+the next step's; the whole run has start-up, tracking, credit and report in it. On an idle machine only: two workers want two
+cores, and of a virtual machine's the host may give a part to others: "stolen".
 """
 
 import argparse
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from benchmarks.mosaic import write_plate
 
-ROUNDS = 2
+ROUNDS = 1
+TURN_S, ALL_DAY_S = 5.0, 86400.0
 CLUSTER = (
     '[cluster]\nkind = "slurm"\njobs = {jobs}\nmemory = "3GB"\nwalltime = "01:00:00"\ninterface = "lo"\n'
 )
 ONE_CORE = "prologue = ['taskset -cp $((SLURM_JOB_ID % 2)) $$']\n"  # jobs take turns; clusters bind them by themselves
 
 
-def timed_run(plate: Path, protocol: Path, out: Path, how: list[str], on: list[str]) -> dict[str, float]:
-    """Seconds of a run, whole and of its segmentation."""
-    command = [
-        *on, sys.executable, "-m", "assay", "run", str(plate), "--protocol", str(protocol), "--out", str(out),
-        "--progress", "json", *how,
-    ]  # fmt: skip
-    started, stolen = time.perf_counter(), stolen_s()
-    begun: dict[str, float] = {}
-    with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as process:
-        assert process.stderr is not None
-        for line in process.stderr:
+class TimedRun:
+    """A run in a session of its own, with a clock that stands while it is stopped."""
+
+    def __init__(self, plate: Path, protocol: Path, out: Path, how: list[str], on: list[str]) -> None:
+        command = [
+            *on, sys.executable, "-m", "assay", "run", str(plate), "--protocol", str(protocol), "--out", str(out),
+            "--progress", "json", *how,
+        ]  # fmt: skip
+        self._process = subprocess.Popen(
+            command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, start_new_session=True
+        )
+        self._worked_s, self._stolen_s = 0.0, 0.0
+        self._since: tuple[float, float] | None = time.perf_counter(), stolen_s()
+        self._begun: dict[str, float] = {}  # step -> when, by the own clock
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def work(self, seconds: float) -> bool:
+        """Go on for so long or until the end; whether it is not reached."""
+        if self._since is None:
+            self._since = time.perf_counter(), stolen_s()
+            os.killpg(self._process.pid, signal.SIGCONT)
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(seconds)
+            self._reader.join()
+            self._stop_clock()
+            if self._process.returncode:
+                raise SystemExit(f"the run ended with exit code {self._process.returncode}")
+            return False
+        os.killpg(self._process.pid, signal.SIGSTOP)
+        self._stop_clock()
+        return True
+
+    def end(self) -> None:
+        """Leave no process behind."""
+        if self._process.poll() is None:
+            os.killpg(self._process.pid, signal.SIGKILL)
+
+    def figures(self) -> dict[str, float]:
+        """Seconds of the whole run and of its segmentation, and the share of the cores that was stolen."""
+        return {
+            "segmentation_s": self._begun["tracking"] - self._begun["segmentation"],
+            "whole_s": self._worked_s,
+            "stolen": self._stolen_s / self._worked_s / (os.cpu_count() or 1),
+        }
+
+    def _stop_clock(self) -> None:
+        assert self._since is not None
+        self._worked_s += time.perf_counter() - self._since[0]
+        self._stolen_s += stolen_s() - self._since[1]
+        self._since = None
+
+    def _read(self) -> None:
+        assert self._process.stderr is not None
+        for line in self._process.stderr:
             told = json.loads(line) if line.startswith("{") else {"say": line}
             if "step" in told:
-                begun.setdefault(told["step"], time.perf_counter())
+                since = self._since
+                here = self._worked_s + (time.perf_counter() - since[0] if since else 0.0)
+                self._begun.setdefault(told["step"], here)
             elif told.get("level") != "info":
                 print(told["say"].strip(), file=sys.stderr)
-    whole = time.perf_counter() - started
-    if process.returncode:
-        raise SystemExit(f"the run ended with exit code {process.returncode}")
-    return {
-        "whole_s": whole,
-        "segmentation_s": begun["tracking"] - begun["segmentation"],
-        "stolen": (stolen_s() - stolen) / whole / (os.cpu_count() or 1),
-    }
+
+
+def in_turns(runs: list[TimedRun], turn_s: float) -> None:
+    """Let one after the other work for a turn, until all are at their end."""
+    try:
+        while runs:
+            runs = [run for run in runs if run.work(turn_s)]
+    finally:
+        for run in runs:
+            run.end()
 
 
 def stolen_s() -> float:
@@ -87,14 +141,20 @@ def benchmark(folder: Path, given: argparse.Namespace) -> dict[str, Any]:
     ways = ways_of(folder, slurm=given.slurm, free=given.free)
     best: dict[str, dict[str, float]] = {}
     for _ in range(given.rounds):
-        for name, (words, on) in ways.items():
-            out = folder / "results"
-            figures = timed_run(plate, protocol, out, words, on)
-            shutil.rmtree(out)
-            took = "".join(f"{figures[key]:>10.1f} s" for key in ("segmentation_s", "whole_s"))
-            print(f"{name:<16}{took}{figures['stolen']:>10.1%}", flush=True)
-            before = best.get(name, figures)
-            best[name] = {key: min(before[key], figures[key]) for key in figures}
+        for together in [[name] for name in ways] if given.slurm or given.apart else [list(ways)]:
+            runs = {}
+            for name in together:
+                words, on = ways[name]
+                runs[name] = TimedRun(plate, protocol, folder / name, words, on)
+                runs[name].work(0.0)  # starts, and stands until it is its turn
+            in_turns(list(runs.values()), TURN_S if len(runs) > 1 else ALL_DAY_S)
+            for name, run in runs.items():
+                figures = run.figures()
+                shutil.rmtree(folder / name)
+                took = "".join(f"{figures[key]:>10.1f} s" for key in ("segmentation_s", "whole_s"))
+                print(f"{name:<16}{took}{figures['stolen']:>10.1%}", flush=True)
+                before = best.get(name, figures)
+                best[name] = {key: min(before[key], figures[key]) for key in figures}
     one, two = best.values()
     return {
         "frames": 2 * max(1, given.fields // 2) * given.frames,
@@ -116,6 +176,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--slurm", action="store_true", help="Slurm jobs instead of workers of this machine")
     parser.add_argument("--free", action="store_true", help="do not keep workers to a core each")
+    parser.add_argument("--apart", action="store_true", help="one run after the other, not in turns")
     parser.add_argument("--work", type=Path, help="folder on a disk that the jobs see, kept; must be empty")
     parser.add_argument("--json", type=Path, help="write the figures here too")
     given = parser.parse_args()

@@ -23,6 +23,7 @@ from assay.execution.machine import memory_limit
 from assay.execution.tasks import Outcome, Task, attempt
 
 _WINDOW_PER_WORKER = 4  # tasks in flight; bounds what the scheduler holds, whatever the plate's size
+_SMALL_GROUP = 2  # times as many tasks as threads: of so few the scheduler keeps none until a worker is free
 _MOMENT_S, _MOST_TOGETHER = 0.1, 16  # tasks shorter than that travel together; real work goes one at a time
 _DEATHS_ALLOWED = 2  # a task that takes more workers than this with it is given up
 _LOOK_EVERY_S = 5.0  # how often it is looked whether the workers are well
@@ -31,8 +32,7 @@ _STARTS = 3
 _GOES_FIRST = "500"  # as if it held half of the memory more, when the system looks whom to end
 _TO_LEAVE_S = 1.0  # what a worker gets to end by itself
 
-# The heap is kept between frames instead of being handed back and faulted in again; one for all threads of a worker, of which one
-# computes: each with its own would keep a sixth more.
+# The heap is kept between frames, not handed back and faulted in again; one for all threads: each with its own would keep a sixth more.
 WORKER_ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",
@@ -42,7 +42,7 @@ WORKER_ENVIRONMENT = {
 }
 DASK_SETTINGS = {
     "distributed.scheduler.allowed-failures": _DEATHS_ALLOWED,
-    "distributed.scheduler.worker-saturation": 1.0,  # a task waits at no worker: none dies of its neighbour
+    "distributed.scheduler.worker-saturation": 1.0,  # a task of a large group waits at no worker, none dies of its neighbour
     "distributed.scheduler.worker-ttl": f"{_HANGING_AFTER_S}s",  # a worker that hangs is given up after so long
     "distributed.nanny.pre-spawn-environ": WORKER_ENVIRONMENT,
     "distributed.worker.memory.target": False,
@@ -158,8 +158,7 @@ class DaskEngine:
     def __init__(self, workers: Workers, *, run_one: Callable[[Task], Outcome] = attempt) -> None:
         """Take workers, and how one of them runs a task."""
         self.workers = workers.count
-        self._workers, self._run_one = workers, run_one
-        self._opened = ExitStack()
+        self._workers, self._run_one, self._opened = workers, run_one, ExitStack()
         self._client: Any = None
         self._looked_at = time.monotonic()
 
@@ -170,9 +169,10 @@ class DaskEngine:
         workers died on are tried once more at the end, each of them alone.
         """
         waiting = iter(tasks)
-        window = list(itertools.islice(waiting, _WINDOW_PER_WORKER * self.workers))
-        if not window:
+        if not (window := list(itertools.islice(waiting, _WINDOW_PER_WORKER * self.workers))):
             return
+        if len(window) <= _SMALL_GROUP * self.workers:
+            window, waiting = window[: self.workers], itertools.chain(window[self.workers :], waiting)
         client = self._started()
         running: dict[Any, tuple[Task, ...]] = {}
         suspects: list[Task] = []
@@ -180,15 +180,15 @@ class DaskEngine:
         together = 1
         finished: queue.SimpleQueue[Any] = queue.SimpleQueue()
 
-        def submit(some: tuple[Task, ...]) -> None:
-            key = f"{some[0].unit}-{time.monotonic_ns()}"
-            future = client.submit(_attempt_all, self._run_one, some, pure=False, key=key)
-            running[future] = some
-            future.add_done_callback(finished.put)
+        def submit(*some: tuple[Task, ...]) -> None:
+            keys = [f"units-{time.monotonic_ns()}-{n}" for n in range(len(some))]  # of one name: one group
+            futures = client.map(functools.partial(_attempt_all, self._run_one), some, pure=False, key=keys)
+            for future, tasks in zip(futures, some, strict=True):
+                running[future] = tasks
+                future.add_done_callback(finished.put)
 
         try:
-            for task in window:
-                submit((task,))
+            submit(*((task,) for task in window))
             while running:
                 future = self._next(finished)
                 some = running.pop(future)

@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import dask
 import pytest
 
 from assay.errors import DeviceError, ImageError, StorageError
@@ -237,8 +238,29 @@ def test_the_time_of_a_task_is_its_own(engines: dict[int, Engine]):
     assert 0.05 <= run(engines[1], slow)["slow"].seconds < 1.0
 
 
+def test_no_task_waits_behind_a_long_one_while_a_worker_is_free(tmp_path: Path):
+    """However many are handed out with it, and without what Dask does later against waiting in the wrong place."""
+    with dask.config.set({"distributed.scheduler.work-stealing": False}), open_engine(2) as engine:
+        for n_quick in (1, 3, 4, 11):
+            release = tmp_path / f"{n_quick} are done"
+            tasks = [Task(unit=f"{n}", field=None, call=time.sleep, arguments=(0.2,)) for n in range(n_quick)]
+            tasks.insert(0, Task(unit="long", field=None, call=_wait_for, arguments=(release,)))
+            came = []
+            for outcome in engine.run(tasks):
+                came.append(outcome.task.unit)
+                if len(came) == n_quick:
+                    release.touch()
+            assert came[-1] == "long"
+
+
 def test_there_is_at_least_one_core():
     assert available_cores() >= 1
+
+
+def _wait_for(file: Path) -> None:
+    end = time.monotonic() + 30.0
+    while not file.exists() and time.monotonic() < end:
+        time.sleep(0.02)
 
 
 def _gpu() -> tuple[int, str | None]:

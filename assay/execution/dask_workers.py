@@ -15,11 +15,10 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from multiprocessing import resource_tracker
-from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from assay.errors import DeviceError
-from assay.execution.machine import memory_limit
+from assay.execution.machine import leave_where_memory_ends, memory_limit
 from assay.execution.tasks import Outcome, Task, attempt
 
 _WINDOW_PER_WORKER = 4  # tasks in flight; bounds what the scheduler holds, whatever the plate's size
@@ -29,7 +28,6 @@ _DEATHS_ALLOWED = 2  # a task that takes more workers than this with it is given
 _LOOK_EVERY_S = 5.0  # how often it is looked whether the workers are well
 _HANGING_AFTER_S = 60
 _STARTS = 3
-_GOES_FIRST = "500"  # as if it held half of the memory more, when the system looks whom to end
 _TO_LEAVE_S = 1.0  # what a worker gets to end by itself
 
 # The heap is kept between frames, not handed back and faulted in again; one for all threads: each with its own would keep a sixth more.
@@ -342,8 +340,7 @@ def at_work() -> Any:
     class AtWork(WorkerPlugin):  # type: ignore[misc]
         def setup(self, worker: Any) -> None:
             signal.signal(signal.SIGINT, signal.SIG_IGN)
-            with suppress(OSError):  # Linux alone asks this
-                Path("/proc/self/oom_score_adj").write_text(_GOES_FIRST)
+            leave_where_memory_ends(worker.memory_manager.memory_limit)
             worker.memory_manager.memory_pause_fraction = False
             if worker.status == Status.paused:
                 worker.status = Status.running

@@ -55,7 +55,16 @@ def killassay(rig: str, words: list[str], **environment: str) -> subprocess.Comp
 def started(
     rig: str, words: list[str], *, before: Callable[[], None] | None = None, **environment: str
 ) -> Iterator["subprocess.Popen[str]"]:
-    """Start it in a group of processes of its own, which is ended whatever happens."""
+    """Start it in a group of processes of its own, which is ended whatever happens.
+
+    Ctrl-C reaches it, also where these tests run in the background, whose processes do not hear it.
+    """
+
+    def prepare() -> None:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        if before is not None:
+            before()
+
     process = subprocess.Popen(
         [sys.executable, "-m", "tests.chaos.rigged", rig, *words],
         cwd=ROOT,
@@ -64,7 +73,7 @@ def started(
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
-        preexec_fn=before,  # limits of the child, set before it starts
+        preexec_fn=prepare,
     )
     try:
         yield process

@@ -1,6 +1,9 @@
 """Cores and memory that a container or batch job gives, read from control groups as the kernel lays them out."""
 
 import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -89,3 +92,21 @@ def test_a_system_without_control_groups_has_no_limit(groups: Path):
 def test_a_quota_of_computing_time_counts_as_cores(groups: Path, own: str, files: dict[str, str], cores: int):
     lay_out(groups, own, files)
     assert available_cores() == cores
+
+
+def test_a_process_that_takes_more_than_its_share_ends_by_itself():
+    """But not as long as it keeps to its share."""
+    hog = (
+        "import sys; from assay.execution.machine import leave_where_memory_ends, _held_bytes\n"
+        "leave_where_memory_ends(_held_bytes() + 200_000_000)\n"
+        "held = [bytearray(100_000_000)]; import time; time.sleep(0.3); print('below', flush=True)\n"
+        "for _ in range(100): held.append(bytearray(20_000_000)); time.sleep(0.02)\n"
+        "print('above')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", hog], capture_output=True, text=True, timeout=60, check=False
+    )
+    if sys.platform == "linux":
+        assert (done.returncode, done.stdout.split()) == (-signal.SIGKILL, ["below"])
+    else:
+        assert done.stdout.split() == ["below", "above"]

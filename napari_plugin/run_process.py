@@ -15,7 +15,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Literal
@@ -83,18 +84,19 @@ class RunProcess:
         self._messages: queue.SimpleQueue[Message] = queue.SimpleQueue()
         self._timing = _Timing()
         self._cancelled_at = 0.0
-        self._process = subprocess.Popen(
-            list(command),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            encoding="utf-8",
-            errors="replace",
-            env={**os.environ, "PYTHONUNBUFFERED": "1"},
-            start_new_session=os.name == "posix",
-            creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
-        )
+        with _ctrl_c_is_heard():
+            self._process = subprocess.Popen(
+                list(command),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+                encoding="utf-8",
+                errors="replace",
+                env={**os.environ, "PYTHONUNBUFFERED": "1"},
+                start_new_session=os.name == "posix",
+                creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
+            )
         assert self._process.stdout is not None
         assert self._process.stderr is not None
         self._readers = [
@@ -169,6 +171,19 @@ class RunProcess:
         with stream:
             for line in stream:
                 self._messages.put(message_of(line.rstrip("\n"), level))
+
+
+@contextmanager
+def _ctrl_c_is_heard() -> Iterator[None]:
+    """A process inherits a Ctrl-C that is ignored, as in a napari that a script started with `&`; Cancel would wait in vain."""
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+        yield
+        return
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def message_of(line: str, level: Level = "info") -> Message:

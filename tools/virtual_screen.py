@@ -7,6 +7,7 @@ screen vanishes with its last window, so nothing is left behind, not even by a k
 """
 
 import atexit
+import ctypes
 import os
 import shutil
 import subprocess
@@ -19,11 +20,20 @@ PACKAGES = (
     "libxcb-render-util0 libxcb-randr0 libxcb-shape0 libxcb-xinerama0 libxcb-xkb1 libxkbcommon-x11-0 libdbus-1-3 "
     "libfontconfig1 libglib2.0-0"
 )
+_LOADED_BY_QT = ("libxcb-cursor.so.0", "libxcb-icccm.so.4", "libxcb-keysyms.so.1", "libxkbcommon-x11.so.0")
 INSTALL = f"apt-get install -y --no-install-recommends {PACKAGES}"
 
 
 def has_screen() -> bool:
-    """Whether windows can be drawn here, on a screen in memory or on the user's own."""
+    """Whether windows can be drawn here, on a screen in memory or on the user's own.
+
+    Without the libraries that its xcb platform loads Qt ends the whole process.
+    """
+    try:
+        for library in _LOADED_BY_QT:
+            ctypes.CDLL(library)
+    except OSError:
+        return False
     return shutil.which("Xvfb") is not None or bool(os.environ.get("DISPLAY"))
 
 

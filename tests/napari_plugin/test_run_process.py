@@ -60,7 +60,8 @@ print("B02: 14 kills")
     assert Words(text="B02: 14 kills", level="result") in told
 
 
-def test_cancel_sends_ctrl_c_and_the_job_may_clean_up():
+@pytest.mark.parametrize("started", ["in the foreground", "in the background, where Ctrl-C is ignored"])
+def test_cancel_sends_ctrl_c_and_the_job_may_clean_up(started: str):
     code = """
 import sys, time
 try:
@@ -70,7 +71,13 @@ except KeyboardInterrupt:
     print("what is done is kept", flush=True)
     sys.exit(130)
 """
-    process = RunProcess(python(code))
+    heard = signal.default_int_handler if started == "in the foreground" else signal.SIG_IGN
+    before = signal.signal(signal.SIGINT, heard)
+    try:
+        process = RunProcess(python(code))
+        assert signal.getsignal(signal.SIGINT) is heard
+    finally:
+        signal.signal(signal.SIGINT, before)
     until_said(process, "working")
     process.cancel()
     exit_code, told = to_the_end(process)

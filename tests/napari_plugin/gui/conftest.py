@@ -16,7 +16,7 @@ from tools.virtual_screen import INSTALL, has_screen, use_virtual_screen
 def _missing() -> str:
     """What is missing for windows, and the line that installs it; empty where nothing is."""
     required = os.environ.get("KILLASSAY_REQUIRE_GUI") == "1"
-    if shutil.which("Xvfb") is None and (required or not has_screen()):
+    if not has_screen() or (required and shutil.which("Xvfb") is None):
         return f"no screen to draw on: {INSTALL}"
     wanted = ("napari", "pyqtgraph", "superqt", "pytestqt")
     absent = [name for name in wanted if importlib.util.find_spec(name) is None]

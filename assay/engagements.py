@@ -1,25 +1,24 @@
 """When an effector truly holds on to a target within a contact, and when it only passes by.
 
 Knows contacts, pairs, tracks and places of cells. Knows nothing of killing. A contact says how near two outlines are; here
-it is asked whether the effector stands still beside the target, by a hidden Markov model with the states "engaged" and
-"free", learnt from the film itself by expectation-maximisation (Baum 1970, doi:10.1214/aoms/1177697196).
+it is asked whether the effector stands still beside the target, by a hidden Markov model of each effector: it is free, or
+engaged with one of the targets beside it. Learnt from the film itself by expectation-maximisation (Baum 1970,
+doi:10.1214/aoms/1177697196).
 """
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from assay.contacts import Contact, Meetings, Sight, contacts_among, meet
+from assay.engagement_loops import Floats, Ints, Moments, Odds, Posterior, expect
 from assay.labels import CellMeasures, Pairs
 from assay.tracks import Tracks
 from assay.units import Calibration
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
-
 _STEP_EDGES_UM = np.array([0, 0.5, 1, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10, 14, 20, 30, np.inf])
+_FACE_EDGES = np.array([0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.5, 0.65])
 _GAP_EDGES_UM = np.array([0.0, 0.5, 1, 1.5, 2, 2.5, np.inf])
 _JITTER_UM = (
     1.5  # per axis: what outlines of a resting pair jitter by from frame to frame, before the film says
@@ -27,25 +26,38 @@ _JITTER_UM = (
 _STRAY = 0.01  # share of steps while engaged that are like any other: wrong links, torn outlines
 _GAP_ENGAGED = np.array([0.45, 0.18, 0.15, 0.1, 0.06, 0.04, 0.02])
 _GAP_FREE = np.array([0.25, 0.12, 0.12, 0.13, 0.13, 0.13, 0.12])
-_BEGINS = 0.6  # share of contacts that begin engaged
-_HOLDS_MIN = 10.0  # mean time at one place
-_ELSEWHERE = 0.2  # share of letting go after which it holds on elsewhere by the next frame
-_FREE_MIN = 6.0  # mean time beside a target until it takes hold
+_BEGINS = 0.3  # chance that a free effector takes hold of a target as it comes to it
+_HOLDS_MIN = 25.0  # mean time at one place
+_ELSEWHERE = (
+    0.2  # share of letting go after which it holds on by the next frame, elsewhere or to another target
+)
+_FREE_MIN = 15.0  # mean time beside a target until it takes hold
 _APART = 0.05  # chance of a frame above leave_um within one engagement
-_PRIOR_COUNT = 30.0  # what is usual counts as so many frames
+_PRIOR_COUNT = 30.0  # what is usual counts as so many frames,
+_PRIOR_NEAR = 3000.0  # of how near cells lie: one effector that rests inside a target would teach it wrongly
 _LEAST_FREE_STEPS = 20
 _ROUNDS = 40
 _CLOSE = 1e-4
+_LEAST = 0.1  # a frame that is less likely to be engaged belongs to no engagement
+
+
+COUNTED = 0.3
+"""So probable an engagement is counted: then as many are as there are (killbench's medium)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Engagement:
-    """An effector holds on to a target at one place, within a contact."""
+    """An effector may hold on to a target at one place, within a contact."""
 
     contact_id: int
     first_frame: int
     last_frame: int  # included
     probability: float  # mean over its frames that the effector is engaged
+
+    @property
+    def is_counted(self) -> bool:
+        """Whether it is probable enough."""
+        return self.probability >= COUNTED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,9 +85,11 @@ def find_held_contacts(
     """Find the contacts, and tell those in which the effector holds on from those in which it passes by.
 
     An engaged effector keeps its place beside the target, whatever the stage and the target do; a free one walks as
-    effectors do that are near no target. How still "still" is, and how near engaged cells lie, is learnt from all
-    contacts of the field, how free effectors walk from all that are near no target; where there are few, usual
-    values hold. Masked and missed frames carry no evidence.
+    effectors do that are near no target. It holds on to one target at a time: who stands still beside two is engaged
+    with the one beside which it stands stiller and at whose outline it lies as engaged cells do, as surely as that
+    tells. How still "still" is, how engaged cells lie, and how long they hold on is learnt from all contacts of the
+    field, how free effectors walk from all that are near no target; where there are few, usual values hold. Masked
+    and missed frames carry no evidence.
 
     Args:
         pairs: Pairs of the whole film, with every pair up to `leave_um` at least.
@@ -111,104 +125,143 @@ def find_held_contacts(
     )
     if not contacts:
         return [], Engagements(engagements=(), probability=np.zeros(0))
-    beside = _places(effectors, meetings.frame, meetings.effector_label) - _places(
-        targets, meetings.frame, meetings.target_label
+    seen = _Sights.of(meetings, sight, effectors, targets)
+    model = _Model.usual(
+        _free_steps(pairs, effectors, effector_tracks, masked_frames), seen.near, calibration.minutes(1)
     )
-    visits = _visits_of(contacts, meetings, sight, beside)
-    free = _free_steps(pairs, effectors, effector_tracks, masked_frames)
-    return contacts, _holds_in(visits, contacts, meetings, free, calibration)
+    return contacts, _holds_in(seen, _moments_of(contacts, meetings), model, contacts)
 
 
 def _holds_in(
-    visits: "_Visits",
-    contacts: Sequence[Contact],
-    meetings: Meetings,
-    free: Floats,
-    calibration: Calibration,
+    sights: "_Sights", moments: Moments, usual: "_Model", contacts: Sequence[Contact]
 ) -> Engagements:
-    model = start = _Model.usual(free, calibration.minutes(1))
+    model = usual
     for _ in range(_ROUNDS):
-        posterior = _expect(visits, model)
-        following = start.learnt(visits, posterior, model)
+        posterior = expect(moments, model.odds(sights), len(contacts))
+        following = usual.learnt(sights, moments, posterior, model)
         close = abs(following.jitter_um - model.jitter_um) < _CLOSE
         model = following
         if close:
             break
-    posterior = _expect(visits, model)
-    found = [
-        Engagement(
-            contact_id=contacts[visits.contact[visit]].contact_id,
-            first_frame=int(meetings.frame[first]),
-            last_frame=int(meetings.frame[last]),
-            probability=float(posterior.engaged[first : last + 1].mean()),
-        )
-        for visit, first, last in _most_probable(visits, model)
-    ]
-    probability = np.zeros(len(contacts))
-    probability[visits.contact] = 1 - posterior.never
+    posterior = expect(moments, model.odds(sights), len(contacts))
     return Engagements(
-        engagements=tuple(sorted(found, key=lambda e: (e.contact_id, e.first_frame))), probability=probability
+        engagements=tuple(_runs(moments, posterior, contacts)), probability=1 - posterior.never
     )
+
+
+def _runs(moments: Moments, posterior: Posterior, contacts: Sequence[Contact]) -> list[Engagement]:
+    """Runs of frames of a contact that are engaged alike, at one place: surely enough to be counted, or less so."""
+    order = np.lexsort((moments.moment, moments.contact))
+    order = order[moments.row[order] >= 0]
+    contact, engaged = moments.contact[order], posterior.engaged[order]
+    sure = (engaged >= _LEAST) + (engaged >= COUNTED).astype(np.int64)
+    begins = np.ones(len(order), dtype=np.bool_)
+    gripped_anew = posterior.held[order][1:] < 0.5 * np.minimum(engaged[1:], engaged[:-1])
+    begins[1:] = (np.diff(contact) != 0) | (np.diff(sure) != 0) | gripped_anew
+    first = np.flatnonzero(begins)
+    last = np.append(first[1:], len(order)) - 1
+    return [
+        Engagement(
+            contact_id=contacts[contact[a]].contact_id,
+            first_frame=int(moments.frame[order[a]]),
+            last_frame=int(moments.frame[order[b]]),
+            probability=float(engaged[a : b + 1].mean()),
+        )
+        for a, b in zip(first.tolist(), last.tolist(), strict=True)
+        if sure[a]
+    ]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Visits:
-    """The contacts as runs of rows of the meetings, the longest first."""
+class _Sights:
+    """What is seen in each row of the meetings."""
 
-    contact: Ints  # place among the contacts
-    first: Ints  # row
-    length: Ints
-    step_um: Floats  # (rows,) step beside the target since the row before
-    step: Ints  # (rows,) its bin
-    gap: Ints  # (rows,) bin of the gap
-    apart: Ints  # (rows,) frames since the row before in which both were seen further apart
+    step_um: Floats  # step beside the target since the row before
+    step: Ints  # its bin
+    near: Ints  # bin of how much of the effector's outline lies at the target's, where they touch, else of the gap
+    apart: Ints  # frames since the row before in which both were seen further apart
 
-    def rows(self, k: int) -> Ints:
-        """The k-th row of every visit that has as many: they are the first so many visits."""
-        active = int(np.searchsorted(-self.length, -k, side="left"))
-        rows: Ints = self.first[:active] + k
-        return rows
-
-
-def _visits_of(contacts: Sequence[Contact], meetings: Meetings, sight: Sight, beside: Floats) -> _Visits:
-    span = int(meetings.frame.max()) + 2
-    highest = int(meetings.target.max()) + 1
-    key = (meetings.effector * highest + meetings.target) * span + meetings.frame
-    names = np.array(
-        [(c.effector_track_id * highest + c.target_track_id, c.first_frame, c.last_frame) for c in contacts]
-    )
-    first = np.searchsorted(key, names[:, 0] * span + names[:, 1])
-    length = np.searchsorted(key, names[:, 0] * span + names[:, 2], side="right") - first
-    order = np.argsort(-length, kind="stable")
-    step = np.zeros(len(key))
-    step[1:] = np.hypot(*np.diff(beside, axis=0).T)
-    apart = np.zeros(len(key), dtype=np.int64)
-    same = np.flatnonzero(np.diff(key) < span - 1) + 1
-    same = same[meetings.frame[same] > meetings.frame[same - 1]]
-    apart[same] = sight.frames_seen(
-        meetings.effector[same],
-        meetings.target[same],
-        meetings.frame[same - 1] + 1,
-        meetings.frame[same],
-        enough=span,
-    )
-    return _Visits(
-        contact=order,
-        first=first[order],
-        length=length[order],
-        step_um=step,
-        step=np.searchsorted(_STEP_EDGES_UM, step, side="right") - 1,
-        gap=np.searchsorted(_GAP_EDGES_UM, meetings.gap_um, side="left"),
-        apart=apart,
-    )
+    @classmethod
+    def of(
+        cls, meetings: Meetings, sight: Sight, effectors: CellMeasures, targets: CellMeasures
+    ) -> "_Sights":
+        effector = _rows_of(effectors, meetings.frame, meetings.effector_label)
+        target = _rows_of(targets, meetings.frame, meetings.target_label)
+        step = np.zeros(len(effector))
+        step[1:] = np.hypot(
+            np.diff(effectors.y_um[effector] - targets.y_um[target]),
+            np.diff(effectors.x_um[effector] - targets.x_um[target]),
+        )
+        later = 1 + np.flatnonzero((np.diff(meetings.effector) == 0) & (np.diff(meetings.target) == 0))
+        apart = np.zeros(len(step), dtype=np.int64)
+        apart[later] = sight.frames_seen(
+            meetings.effector[later],
+            meetings.target[later],
+            meetings.frame[later - 1] + 1,
+            meetings.frame[later],
+            enough=int(meetings.frame.max()) + 2,
+        )
+        outline_um = 2 * np.sqrt(np.pi * effectors.area_um2[effector])
+        face = np.searchsorted(
+            _FACE_EDGES, meetings.interface_um / np.maximum(outline_um, 1e-9), side="right"
+        )
+        gap = np.searchsorted(_GAP_EDGES_UM, meetings.gap_um, side="left")
+        return cls(
+            step_um=step,
+            step=np.searchsorted(_STEP_EDGES_UM, step, side="right") - 1,
+            near=np.where(gap == 0, face, len(_FACE_EDGES) + gap),
+            apart=apart,
+        )
 
 
-def _places(measures: CellMeasures, frame: Ints, label: Ints) -> Floats:
+def _rows_of(measures: CellMeasures, frame: Ints, label: Ints) -> Ints:
     span = int(measures.label.max(initial=0)) + 1
     known = measures.frame.astype(np.int64) * span + measures.label
     order = np.argsort(known, kind="stable")
-    row = order[np.searchsorted(known, frame * span + label, sorter=order)]
-    return np.stack([measures.y_um[row], measures.x_um[row]], axis=1)
+    rows: Ints = order[np.searchsorted(known, frame * span + label, sorter=order)]
+    return rows
+
+
+def _moments_of(contacts: Sequence[Contact], meetings: Meetings) -> Moments:
+    """The contacts of each effector beside each other, in the frames in which it is seen beside a target."""
+    span, highest = int(meetings.frame.max()) + 2, int(meetings.target.max()) + 1
+    key = (meetings.effector * highest + meetings.target) * span + meetings.frame
+    effector, target, first, last = np.array(
+        [(c.effector_track_id, c.target_track_id, c.first_frame, c.last_frame) for c in contacts]
+    ).T
+    pair = (effector * highest + target) * span
+    rows, _ = _ranges(np.searchsorted(key, pair + first), np.searchsorted(key, pair + last) + 1)
+    times = np.unique(meetings.effector[rows] * span + meetings.frame[rows])
+    begun, ended = (np.searchsorted(times, effector * span + frame) for frame in (first, last))
+    moment, contact = _ranges(begun, ended + 1)  # entry by entry of one contact after the other
+    asked = pair[contact] + times[moment] % span
+    place = np.minimum(np.searchsorted(key, asked), len(key) - 1)
+    order = np.lexsort((contact, moment))
+    at = np.argsort(order)
+    goes_on = np.flatnonzero(np.diff(contact) == 0)
+    before, after = np.full(len(order), -1), np.full(len(order), -1)
+    before[at[goes_on + 1]] = at[goes_on]
+    after[at[goes_on]] = at[goes_on + 1]
+    opens = np.ones(len(times), dtype=np.bool_)
+    opens[1:] = np.diff(times) > 1
+    opens[moment[order][before >= 0]] = False
+    return Moments(
+        begin=np.searchsorted(moment[order], np.arange(len(times) + 1)),
+        opens=opens,
+        moment=moment[order],
+        contact=contact[order],
+        frame=times[moment[order]] % span,
+        row=np.where(key[place] == asked, place, -1)[order],
+        before=before,
+        after=after,
+    )
+
+
+def _ranges(start: Ints, stop: Ints) -> tuple[Ints, Ints]:
+    """start, start + 1, ..., stop - 1 of every range, and which range each is of."""
+    length = stop - start
+    of = np.repeat(np.arange(len(length)), length)
+    return np.arange(length.sum()) - np.repeat(np.cumsum(length) - length - start, length), of
 
 
 def _free_steps(
@@ -231,27 +284,29 @@ class _Model:
 
     jitter_um: float  # per axis, of steps while engaged
     step_free: Floats
-    gap_engaged: Floats
-    gap_free: Floats
+    near_engaged: Floats
+    near_free: Floats
     begins: float
-    goes_on: Floats  # from engaged: holds on, holds on elsewhere, lets go
     takes_hold: float
+    stays: float
 
     @classmethod
-    def usual(cls, free_steps: Floats, frame_min: float) -> "_Model":
+    def usual(cls, free_steps: Floats, near: Ints, frame_min: float) -> "_Model":
         """What holds where a film says little: steps of free effectors are its own, if there are enough."""
         few = free_steps.sum() < _LEAST_FREE_STEPS
         free = np.diff(-np.exp(-_STEP_EDGES_UM / 10.0)) if few else free_steps + 0.5
-        free = free / free.sum()
-        lets_go = -np.expm1(-frame_min / _HOLDS_MIN)
+        faces = 1.0 + np.bincount(near, minlength=len(_FACE_EDGES) + 1)[: len(_FACE_EDGES) + 1]
+        near_engaged, near_free = (
+            np.concatenate([gaps[0] * faces / faces.sum(), gaps[1:]]) for gaps in (_GAP_ENGAGED, _GAP_FREE)
+        )
         return cls(
             jitter_um=_JITTER_UM,
-            step_free=free,
-            gap_engaged=_GAP_ENGAGED,
-            gap_free=_GAP_FREE,
+            step_free=free / free.sum(),
+            near_engaged=near_engaged,
+            near_free=near_free,
             begins=_BEGINS,
-            goes_on=np.array([1 - lets_go, _ELSEWHERE * lets_go, (1 - _ELSEWHERE) * lets_go]),
             takes_hold=float(-np.expm1(-frame_min / _FREE_MIN)),
+            stays=float(np.exp(-frame_min / _HOLDS_MIN)),
         )
 
     @property
@@ -260,108 +315,40 @@ class _Model:
         still = np.diff(-np.exp(-(_STEP_EDGES_UM**2) / (2 * self.jitter_um**2)))
         return np.asarray((1 - _STRAY) * still + _STRAY * self.step_free)
 
-    def learnt(self, visits: _Visits, seen: "_Posterior", now: "_Model") -> "_Model":
-        """The same with the jitter and the gaps that were seen; these chances are the prior."""
+    def odds(self, sights: _Sights) -> Odds:
+        """How much likelier what each row shows is while engaged than while free."""
+        return Odds(
+            still=(self.step_engaged / self.step_free)[sights.step] * _APART**sights.apart,
+            near=(self.near_engaged / self.near_free)[sights.near],
+            begins=self.begins,
+            takes_hold=self.takes_hold,
+            stays=self.stays,
+            elsewhere=_ELSEWHERE,
+        )
+
+    def learnt(self, sights: _Sights, moments: Moments, seen: Posterior, now: "_Model") -> "_Model":
+        """The same as the film shows it under `now`; these chances are the prior."""
+        rows, new = moments.row >= 0, moments.before < 0
+        row, engaged = moments.row[rows], seen.engaged[rows]
         stray = _STRAY * now.step_free / np.maximum(now.step_engaged, 1e-300)
-        held = seen.held * (1 - stray[visits.step])
-        squares = 2 * _PRIOR_COUNT * self.jitter_um**2 + float(np.sum(held * visits.step_um**2))
+        held = seen.held[rows] * (1 - stray[sights.step[row]])
+        squares = 2 * _PRIOR_COUNT * self.jitter_um**2 + float(np.sum(held * sights.step_um[row] ** 2))
+        taken, free = seen.engaged - seen.held, seen.free[moments.moment]
 
-        def share(prior: Floats, counts: Floats) -> Floats:
-            total = _PRIOR_COUNT * prior + counts
-            return np.asarray(total / total.sum())
+        def share(prior: Floats, weight: Floats) -> Floats:
+            counts = np.bincount(sights.near[row], weights=weight, minlength=len(prior))
+            return np.asarray((_PRIOR_NEAR * prior + counts) / (_PRIOR_NEAR + counts.sum()))
 
+        def chance(prior: float, yes: Floats, no: Floats) -> float:
+            return float((_PRIOR_COUNT * prior + yes.sum()) / (_PRIOR_COUNT + yes.sum() + no.sum()))
+
+        lets_go = seen.engaged[moments.after >= 0].sum() - seen.held.sum()
         return replace(
             self,
             jitter_um=float(np.sqrt(squares / (2 * (_PRIOR_COUNT + float(held.sum()))))),
-            gap_engaged=share(self.gap_engaged, seen.gaps[0]),
-            gap_free=share(self.gap_free, seen.gaps[1]),
+            near_engaged=share(self.near_engaged, engaged),
+            near_free=share(self.near_free, 1 - engaged),
+            begins=chance(self.begins, taken[new], free[new]),
+            takes_hold=chance(self.takes_hold, taken[rows & ~new], free[rows & ~new]),
+            stays=chance(self.stays, seen.held, lets_go),
         )
-
-    def moves(self, visits: _Visits, rows: Ints) -> Floats:
-        """(5, rows): holds on, holds on elsewhere, lets go, takes hold, stays free; step included."""
-        still = self.step_engaged[visits.step[rows]] * _APART ** visits.apart[rows]
-        free = self.step_free[visits.step[rows]]
-        chances = (*self.goes_on, self.takes_hold, 1 - self.takes_hold)
-        return np.stack([chances[0] * still, *(chance * free for chance in chances[1:])])
-
-    def sight(self, visits: _Visits, rows: Ints) -> Floats:
-        """(2, rows): chance of the gap while engaged, while free."""
-        return np.stack([self.gap_engaged[visits.gap[rows]], self.gap_free[visits.gap[rows]]])
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Posterior:
-    """What one pass over all visits says."""
-
-    engaged: Floats  # (rows,) probability
-    never: Floats  # (visits,) probability that it holds on from no row to the next
-    held: Floats  # (rows,) probability of having held on since the row before
-    gaps: Floats  # (2, bins) while engaged, while free
-
-
-def _expect(visits: _Visits, model: _Model) -> _Posterior:
-    """Forward and backward through all visits at once, one row of each at a time."""
-    n_rows, n_visits = len(visits.step), len(visits.first)
-    rows = [visits.rows(k) for k in range(int(visits.length[0]))]
-    start = np.array([[model.begins], [1 - model.begins]]) * model.sight(visits, rows[0])
-    forward, scale = [start / start.sum(axis=0)], [start.sum(axis=0)]
-    fleeting = forward[0]  # the ways that never hold on from one row to the next
-    never = np.ones(n_visits)
-    for k in range(1, len(rows)):
-        sight, move = model.sight(visits, rows[k]), model.moves(visits, rows[k])
-        engaged, free = forward[-1][:, : len(rows[k])]
-        both = sight * np.stack(
-            [engaged * (move[0] + move[1]) + free * move[3], engaged * move[2] + free * move[4]]
-        )
-        scale.append(both.sum(axis=0))
-        forward.append(both / scale[-1])
-        engaged, free = fleeting[:, : len(rows[k])]
-        fleeting = sight * np.stack([engaged * move[1] + free * move[3], engaged * move[2] + free * move[4]])
-        fleeting /= scale[-1]
-        never[: len(rows[k])] = fleeting.sum(axis=0)
-    posterior = np.zeros((2, n_rows))
-    held = np.zeros(n_rows)
-    backward = np.ones((2, n_visits))
-    for k in range(len(rows) - 1, -1, -1):
-        now = forward[k] * backward[:, : len(rows[k])]
-        posterior[:, rows[k]] = now / now.sum(axis=0)
-        if k == 0:
-            break
-        move = model.moves(visits, rows[k])
-        ahead = model.sight(visits, rows[k]) * backward[:, : len(rows[k])] / scale[k]
-        held[rows[k]] = forward[k - 1][0, : len(rows[k])] * move[0] * ahead[0]
-        backward[:, : len(rows[k])] = np.stack(
-            [(move[0] + move[1]) * ahead[0] + move[2] * ahead[1], move[3] * ahead[0] + move[4] * ahead[1]]
-        )
-    gaps = np.zeros((2, len(_GAP_ENGAGED)))
-    for state in range(2):
-        gaps[state] += np.bincount(visits.gap, weights=posterior[state], minlength=len(_GAP_ENGAGED))
-    return _Posterior(engaged=posterior[0], never=never, held=held, gaps=gaps)
-
-
-def _most_probable(visits: _Visits, model: _Model) -> list[tuple[int, int, int]]:
-    """(visit, first row, last row) of the engagements on the most probable way through each visit (Viterbi)."""
-    rows = [visits.rows(k) for k in range(int(visits.length[0]))]
-    start = np.array([[model.begins], [1 - model.begins]]) * model.sight(visits, rows[0])
-    best = np.log(start)
-    ends = best.copy()
-    came: list[NDArray[np.int64]] = [np.zeros((2, len(rows[0])), dtype=np.int64)]
-    for k in range(1, len(rows)):
-        before = best[:, : len(rows[k])][[0, 0, 0, 1, 1]]
-        way = before + np.log(model.moves(visits, rows[k]))
-        engaged, free = way[[0, 1, 3]], way[[2, 4]]
-        came.append(np.stack([engaged.argmax(axis=0), free.argmax(axis=0)]))
-        best = np.stack([engaged.max(axis=0), free.max(axis=0)]) + np.log(model.sight(visits, rows[k]))
-        ends[:, : len(rows[k])] = best
-    found = []
-    for visit, (first, length) in enumerate(zip(visits.first.tolist(), visits.length.tolist(), strict=True)):
-        state, last = int(ends[:, visit].argmax()), length - 1
-        for k in range(length - 1, -1, -1):
-            how = int(came[k][state, visit])
-            if state == 0 and (k == 0 or how != 0):  # the engagement begins here
-                found.append((visit, first + k, first + last))
-            if state == 0:
-                state, last = (1 if how == 2 else 0), (k - 1 if how else last)
-            else:
-                state, last = (0 if how == 0 else 1), k - 1
-    return found

@@ -127,9 +127,6 @@ def fill_from_ours(rows: Sequence[Row], ours: Sequence[Row]) -> list[Row]:
 
 def _within(row: Row) -> Row:
     """An effector holds on during the contact, which may be shorter than ours."""
-    first, last = row.get("engaged_first_frame"), row.get("engaged_last_frame")
-    if _unknown(first) or _unknown(last):
-        return row
     begins, ends = row["first_frame"], row["last_frame"]
     held = [
         (max(a, begins), min(b, ends), sure)
@@ -137,6 +134,9 @@ def _within(row: Row) -> Row:
         if a <= ends and b >= begins
     ]
     inside = {**row, "engagements": engagements_text(held)}
+    first, last = row.get("engaged_first_frame"), row.get("engaged_last_frame")
+    if _unknown(first) or _unknown(last):
+        return inside
     first, last = max(first, begins), min(last, ends)
     if first > last:
         return {**inside, "n_engagements": 0, "engaged_first_frame": None, "engaged_last_frame": None}

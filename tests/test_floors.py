@@ -20,7 +20,7 @@ FLOORS: list[tuple[str, ...]] = [
     ("assay.labels", "assay.toml_values", "assay.measure_loops", "assay.touch_loops"),
     ("assay.protocol", "assay.brightness", "assay.frame_light", "assay.measures", "assay.touching"),
     ("assay.protocol_template",),
-    ("assay.drift_loops",),
+    ("assay.drift_loops", "assay.engagement_loops"),
     (
         "assay.motion",
         "assay.link_loops",

@@ -62,11 +62,12 @@ class Reading:
 
     @property
     def holds(self) -> tuple[Contact, ...]:
-        """The engagements as contacts of their own."""
+        """The engagements that are counted, as contacts of their own."""
         contact = {each.contact_id: each for each in self.contacts}
         return tuple(
             replace(contact[each.contact_id], first_frame=each.first_frame, last_frame=each.last_frame)
             for each in self.engaged.engagements
+            if each.is_counted
         )
 
     def _link_doubts(self) -> dict[int, tuple[NDArray[np.int64], NDArray[np.float64]]]:

@@ -120,13 +120,14 @@ def contact_rows(
 
 
 def _longest(held: Sequence[Engagement]) -> dict[str, Any]:
-    """How often an effector held on, when it did so longest (of equals the first), and each time."""
+    """How often an effector held on, when it did so longest (of equals the first), and each time, the doubtful ones too."""
+    counted = [each for each in held if each.is_counted]
     first = last = None
-    if held:
-        longest = max(held, key=lambda each: (each.last_frame - each.first_frame, -each.first_frame))
+    if counted:
+        longest = max(counted, key=lambda each: (each.last_frame - each.first_frame, -each.first_frame))
         first, last = longest.first_frame, longest.last_frame
     return {
-        "n_engagements": len(held),
+        "n_engagements": len(counted),
         "engaged_first_frame": first,
         "engaged_last_frame": last,
         "engagements": engagements_text(

@@ -46,7 +46,8 @@ def engagements_in(contacts: Table) -> dict[int, list[tuple[int, int, float]]] |
     asked = np.isfinite(contacts["engaged_probability"])
     if not asked.any():
         return None
-    held = np.isfinite(contacts["engaged_first_frame"])
+    told = np.array([bool(text) for text in contacts["engagements"]], dtype=np.bool_)
+    held = np.isfinite(contacts["engaged_first_frame"]) | told
     names = (
         "contact_id",
         "engagements",

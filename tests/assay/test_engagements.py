@@ -1,9 +1,12 @@
 import itertools
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
 
 from assay import engagements
+from assay.contacts import Meetings
+from assay.engagement_loops import Odds, expect
 from assay.engagements import find_held_contacts
 from assay.labels import CellMeasures, Pairs
 from assay.tracks import Track, Tracks
@@ -78,8 +81,8 @@ def engaged(effector_ways, target_ways, *, masked_frames=(), calibration=THREE_M
     )
 
 
-def spans(found):
-    return [(e.contact_id, e.first_frame, e.last_frame) for e in found.engagements]
+def counted(found):
+    return [(e.contact_id, e.first_frame, e.last_frame) for e in found.engagements if e.is_counted]
 
 
 def resting(frames, y=100.0, x=100.0):
@@ -104,7 +107,7 @@ def test_an_effector_that_stands_still_beside_a_target_is_engaged_as_long_as_it_
     way = {0: (100.0, 150.0), 1: (100.0, 130.0)} | jittered(range(2, 12), np.random.default_rng(0))
     way |= {12: (100.0, 135.0), 13: (100.0, 150.0)}
     contacts, found = engaged([way], [resting(range(14))])
-    assert spans(found) == [(1, 2, 11)]
+    assert counted(found) == [(1, 2, 11)]
     assert found.engagements[0].probability > 0.95
     assert found.probability[0] > 0.99
     assert (contacts[0].first_frame, contacts[0].last_frame) == (2, 11)
@@ -114,7 +117,7 @@ def test_an_effector_that_crawls_along_a_target_passes_by():
     way = {0: (60.0, 115.0)} | walk_by(range(1, 7), 0.0) | {7: (140.0, 115.0)}
     contacts, found = engaged([way], [resting(range(8))])
     assert len(contacts) == 1
-    assert found.engagements == ()
+    assert all(e.first_frame == e.last_frame for e in found.engagements)
     assert found.probability[0] < 0.3
 
 
@@ -123,7 +126,7 @@ def test_an_effector_that_lets_go_and_grips_elsewhere_has_two_engagements_in_one
     way = jittered(range(6), rng, 0.0) | jittered(range(6, 12), rng, 120.0)
     contacts, found = engaged([way], [resting(range(12))])
     assert len(contacts) == 1
-    assert spans(found) == [(1, 0, 5), (1, 6, 11)]
+    assert counted(found) == [(1, 0, 5), (1, 6, 11)]
 
 
 def test_a_target_that_crawls_with_its_effector_and_a_stage_that_jumps_are_no_steps():
@@ -132,7 +135,7 @@ def test_a_target_that_crawls_with_its_effector_and_a_stage_that_jumps_are_no_st
     target = {f: (100.0 + shift[f, 0], 100.0 + shift[f, 1]) for f in range(12)}
     effector = {f: tuple(np.add(place, shift[f])) for f, place in jittered(range(12), rng).items()}
     _, found = engaged([effector], [target])
-    assert spans(found) == [(1, 0, 11)]
+    assert counted(found) == [(1, 0, 11)]
 
 
 def test_masked_and_missed_frames_neither_end_nor_split_an_engagement():
@@ -140,7 +143,7 @@ def test_masked_and_missed_frames_neither_end_nor_split_an_engagement():
     way[5] = (100.0, 400.0)  # nonsense in the masked frame
     del way[8]
     _, found = engaged([way], [resting(range(12))], masked_frames=[5])
-    assert spans(found) == [(1, 0, 11)]
+    assert counted(found) == [(1, 0, 11)]
 
 
 def test_a_film_that_jitters_more_teaches_what_still_is():
@@ -178,52 +181,149 @@ def test_the_order_of_contacts_and_other_pairs_do_not_change_what_one_pair_did()
     assert by_pair[2, 1] > 0.95 and by_pair[1, 2] < 0.3
 
 
-@pytest.mark.parametrize("seed", range(8))
-def test_posteriors_and_most_probable_ways_are_those_of_trying_all_ways(seed):
-    """States: 0 free, 1 engaged, 2 engaged at a new place since the row before."""
-    rng = np.random.default_rng(seed)
-    lengths = np.sort(rng.integers(1, 7, 4))[::-1]
-    n = int(lengths.sum())
-    visits = engagements._Visits(
-        contact=np.arange(4),
-        first=np.concatenate([[0], np.cumsum(lengths)[:-1]]),
-        length=lengths,
-        step_um=np.zeros(n),
-        step=rng.integers(0, 15, n),
-        gap=rng.integers(0, 7, n),
-        apart=rng.integers(0, 2, n),
+def test_an_effector_between_two_targets_holds_on_to_the_one_beside_which_it_stays():
+    """Its outline touches both. The other one crawls to and fro, 3 um a frame."""
+    rng = np.random.default_rng(6)
+    held, other = resting(range(12)), {f: (100.0 + 3.0 * (f % 2), 130.0) for f in range(12)}
+    contacts, found = engaged([jittered(range(12), rng, um=0.4)], [held, other])
+    assert len(contacts) == 2
+    assert counted(found) == [(1, 0, 11)]
+    assert found.probability[0] > 0.95 and found.probability[1] < 0.1
+
+
+def test_between_two_targets_that_rest_alike_nobody_can_tell():
+    way = jittered(range(12), np.random.default_rng(7), um=0.3)
+    _, found = engaged([way], [resting(range(12)), resting(range(12), x=130.0)])
+    assert all(0.3 < each < 0.7 for each in found.probability)
+    assert found.probability.sum() < 1.2  # it may hold on to one after the other
+    in_frame_5 = [e.probability for e in found.engagements if e.first_frame <= 5 <= e.last_frame]
+    assert len(in_frame_5) == 2 and sum(in_frame_5) < 1.01
+
+
+def test_an_effector_may_let_go_of_one_target_and_take_hold_of_its_neighbour():
+    rng = np.random.default_rng(8)
+    way = jittered(range(8), rng, 180.0, um=0.4)
+    way |= {
+        f: (100.0 + y, 145.0 + x)
+        for f, (y, x) in zip(range(8, 16), 0.4 * rng.standard_normal((8, 2)), strict=True)
+    }
+    _, found = engaged([way], [resting(range(16)), resting(range(16), x=130.0)])
+    assert counted(found) == [(1, 0, 7), (2, 8, 15)]
+
+
+@dataclass(frozen=True)
+class Span:
+    """As much of a contact as the moments are made of."""
+
+    effector_track_id: int
+    target_track_id: int
+    first_frame: int
+    last_frame: int
+
+
+def drawn_moments(rng):
+    """Two effectors, up to three contacts each within six frames, some frames of which are not seen."""
+    spans, rows = [], []
+    for effector, target in itertools.product((1, 2), (1, 2, 3)):
+        first = int(rng.integers(0, 5))
+        last = int(rng.integers(first, min(first + 4, 6)))
+        spans.append(Span(effector, target, first, last))
+        seen = {first, last} | {f for f in range(first, last) if rng.random() < 0.6}
+        rows += [(effector, target, frame) for frame in sorted(seen)]
+    effector, target, frame = np.array(rows).T
+    zero = np.zeros(len(rows))
+    meetings = Meetings(
+        leave_um=3.0,
+        effector=effector,
+        target=target,
+        frame=frame,
+        effector_label=effector,
+        target_label=target,
+        gap_um=zero,
+        interface_um=zero,
     )
-    model = engagements._Model.usual(rng.integers(0, 50, 15).astype(float), 3.0)
-    posterior, ways = engagements._expect(visits, model), engagements._most_probable(visits, model)
-    for visit, (first, length) in enumerate(zip(visits.first, lengths, strict=True)):
-        total, engaged_in, never, best = 0.0, np.zeros(length), 0.0, (0.0, ())
-        for way in itertools.product((0, 1, 2), repeat=int(length)):
-            chance = (1 - model.begins, 0.0, model.begins)[way[0]]
-            for k, state in enumerate(way):
-                row = first + k
-                chance *= (model.gap_engaged if state else model.gap_free)[visits.gap[row]]
-                if k == 0:
-                    continue
-                still = model.step_engaged[visits.step[row]] * 0.05 ** visits.apart[row]
-                free = model.step_free[visits.step[row]]
-                chance *= {
-                    (True, 1): model.goes_on[0] * still,
-                    (True, 2): model.goes_on[1] * free,
-                    (True, 0): model.goes_on[2] * free,
-                    (False, 1): 0.0,
-                    (False, 2): model.takes_hold * free,
-                    (False, 0): (1 - model.takes_hold) * free,
-                }[way[k - 1] > 0, state]
-            total += chance
-            engaged_in += chance * (np.array(way) > 0)
-            never += chance * (1 not in way)
-            best = max(best, (chance, way))
-        assert posterior.engaged[first : first + length] == pytest.approx(engaged_in / total)
-        assert posterior.never[visit] == pytest.approx(never / total)
-        runs, way = [], best[1]
-        for k, state in enumerate(way):
-            if state == 2:
-                runs.append([visit, first + k, first + k])
-            elif state == 1:
-                runs[-1][2] = first + k
-        assert sorted(list(w) for w in ways if w[0] == visit) == runs
+    return engagements._moments_of(spans, meetings), len(rows), len(spans)
+
+
+def all_ways(m, odds):
+    """Every way through the moments as (chance, one state per moment): (None, "free"), (entry, "new") or (entry, "on")."""
+    ways = [(1.0, ())]
+    for k in range(len(m.opens)):
+        entries = range(m.begin[k], m.begin[k + 1])
+        seen = [n for n in entries if m.row[n] >= 0]
+        wanted = {n: odds.takes_hold if m.before[n] >= 0 else odds.begins for n in seen}
+        none = np.prod([1 - each for each in wanted.values()])
+        again = odds.elsewhere if seen else 0.0
+        going = []
+        for chance, way in ways:
+            was = way[-1][0] if way and not m.opens[k] else None
+            after = next((n for n in entries if was is not None and m.before[n] == was), None)
+            if m.opens[k]:
+                nexts = {(None, "free"): 1 - odds.begins} | {
+                    (n, "new"): odds.begins / len(seen) for n in seen
+                }
+            elif was is None:
+                share = {n: (1 - none) * each / sum(wanted.values()) for n, each in wanted.items()}
+                nexts = {(None, "free"): none} | {(n, "new"): share[n] for n in seen}
+            else:
+                leaves = 1.0 if after is None else 1 - odds.stays
+                nexts = {(None, "free"): leaves * (1 - again)}
+                nexts |= {(n, "new"): leaves * again / len(seen) for n in seen}
+                if after is not None:
+                    still = odds.still[m.row[after]] if m.row[after] >= 0 else 1.0
+                    nexts[after, "on"] = odds.stays * still
+            for (n, how), each in nexts.items():
+                near = odds.near[m.row[n]] if n is not None and m.row[n] >= 0 else 1.0
+                going.append((chance * each * near, (*way, (n, how))))
+        ways = going
+    return ways
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_posteriors_are_those_of_trying_all_ways(seed):
+    rng = np.random.default_rng(seed)
+    m, n_rows, n_contacts = drawn_moments(rng)
+    odds = Odds(
+        still=rng.gamma(1.0, 3.0, n_rows),
+        near=rng.gamma(1.0, 1.0, n_rows),
+        begins=0.3,
+        takes_hold=0.2,
+        stays=0.7,
+        elsewhere=0.25,
+    )
+    posterior = expect(m, odds, n_contacts)
+    for effector in (0, 1):
+        part, mine = only(m, effector), np.flatnonzero(m.contact // 3 == effector)
+        ways = all_ways(part, odds)
+        total = sum(chance for chance, _ in ways)
+        engaged_in, held = np.zeros(len(mine)), np.zeros(len(mine))
+        never = np.zeros(n_contacts)
+        for chance, way in ways:
+            for n, how in way:
+                if n is not None:
+                    engaged_in[n] += chance / total
+                    held[n] += chance / total * (how == "on")
+            on = {int(part.contact[n]) for n, how in way if how == "on" and part.row[n] >= 0}
+            for contact in set(part.contact.tolist()) - on:
+                never[contact] += chance / total
+        assert posterior.engaged[mine] == pytest.approx(engaged_in)
+        assert posterior.held[mine] == pytest.approx(held)
+        for contact in set(part.contact.tolist()):
+            assert posterior.never[contact] == pytest.approx(never[contact])
+
+
+def only(m, effector):
+    """The moments of one of the two effectors; each has the contacts of three targets."""
+    mine = np.flatnonzero(m.contact // 3 == effector)
+    start, moments = mine[0], np.unique(m.moment[mine])
+    return replace(
+        m,
+        begin=np.append(m.begin[moments], mine[-1] + 1) - start,
+        opens=m.opens[moments],
+        contact=m.contact[mine],
+        row=m.row[mine],
+        before=np.where(m.before[mine] >= 0, m.before[mine] - start, -1),
+        after=np.where(m.after[mine] >= 0, m.after[mine] - start, -1),
+        moment=m.moment[mine] - moments[0],
+        frame=m.frame[mine],
+    )

@@ -102,7 +102,8 @@ TABLES: dict[str, tuple[Column, ...]] = {
         Column(
             "engagements",
             "text",
-            'each time it held on, as "12-15:0.9310" (first and last frame, probability), joined by +; null without',
+            'each time it held on or may have (probability 0.1 and more), as "12-15:0.9310" (first and last frame, '
+            "probability), joined by +; null without",
             True,
             later=True,
         ),

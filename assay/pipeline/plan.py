@@ -21,7 +21,7 @@ _REVISIONS = {
     "pairs": 1,
     "link": 5,
     "labels": 1,
-    "events": 9,
+    "events": 10,
     "credit": 4,
     "summary": 10,
     "label images": 1,

@@ -19,6 +19,7 @@ from assay.units import Calibration
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
+_MOST_FRAMES = 16  # of a contact are looked at
 _LEAST_CONFIDENCE = 0.02  # a link is never doubted more
 
 
@@ -93,6 +94,13 @@ def link_doubts(track_id: Ints, frame: Ints, confidence: Floats) -> dict[int, tu
     frames = frame[order].astype(np.int64)
     ends = np.append(firsts, len(order))[1:]
     return {int(i): (frames[a:b], np.cumsum(doubt[a:b])) for i, a, b in zip(ids, firsts, ends, strict=True)}
+
+
+def one_cell(doubts: tuple[Ints, Floats], first: int, last: int) -> float:
+    """Probability that a track shows one cell in any two of these frames; `doubts` are one track's of `link_doubts`."""
+    frames = np.linspace(first, last, min(last - first + 1, _MOST_FRAMES))
+    doubt = np.interp(frames, *doubts)
+    return float(np.exp(-np.abs(doubt[:, None] - doubt)).mean())
 
 
 def onset_weights(death: Death) -> tuple[Ints, Floats]:

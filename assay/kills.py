@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from assay.deaths import Death
-from assay.field_events import FieldEvents, Floats
+from assay.field_events import FieldEvents, Floats, Ints, one_cell
 from assay.hazards import Shares, damage_of, settle
 from assay.hits import Evidence, gather
 from assay.lag_fit import fit_lag_model
@@ -30,9 +30,6 @@ __all__ = [
 
 LEAST_SHARE = 0.005
 """A smaller share is not listed; nobody gets it."""
-
-SHARPNESS = 1.0
-"""Exponent of the shares within what effectors have together (docs/events.md says where from)."""
 
 _ROUNDS = 12
 
@@ -66,7 +63,8 @@ def credit_kills(field: FieldEvents, model: LagModel) -> tuple[list[Kill], dict[
     frames that may hold the onset; where several hits are needed, also of the hits that went before. Effectors
     differ, and many never kill: each one's activity is learnt from its other contacts in the film, as far as it
     still is the same cell in them, never from the death in question. A contact that begins after the death's
-    frame never counts.
+    frame never counts. Where an effector's track may have changed from one cell to another within the contact, so
+    much of its share goes to all that have one in this death, alike: nobody can say whose it is.
 
     Returns:
         Kills ordered by death and effector; death id -> the share that nobody gets. Together they sum to 1.
@@ -77,15 +75,20 @@ def credit_kills(field: FieldEvents, model: LagModel) -> tuple[list[Kill], dict[
     damage = damage_of(evidence) if model.hits_needed > 1 else None
     hazards = model.hazards_of(field.well)
     shares, _ = settle(evidence, hazards, Sameness(evidence), damage, rounds=_ROUNDS)
-    given = calibrated(evidence, shares)
     contact_of = _largest_contacts(evidence, shares)
     effectors = effectors_of(field)
+    given = shares.of_pair / evidence.death_weight[evidence.pair_death]
+    listed = np.flatnonzero(given >= LEAST_SHARE).tolist()
+    same = np.ones(len(given))
+    for pair in listed:
+        contact, track = field.contacts[contact_of[pair]], effectors[evidence.pair_effector[pair]]
+        if track in field.link_doubts:
+            same[pair] = one_cell(field.link_doubts[track], contact.first_frame, contact.last_frame)
+    given = _spread(evidence.pair_death, given, same)
     kills: list[Kill] = []
     uncredited = {death.death_id: 1.0 for death in deaths}
-    for pair, place in enumerate(evidence.pair_death.tolist()):
-        if given[pair] < LEAST_SHARE:
-            continue
-        death, contact = deaths[place], field.contacts[contact_of[pair]]
+    for pair in listed:
+        death, contact = deaths[evidence.pair_death[pair]], field.contacts[contact_of[pair]]
         kills.append(
             Kill(
                 death_id=death.death_id,
@@ -102,19 +105,12 @@ def credit_kills(field: FieldEvents, model: LagModel) -> tuple[list[Kill], dict[
     return kills, uncredited
 
 
-def calibrated(evidence: Evidence, shares: Shares) -> Floats:
-    """Shares of each pair in its death, as sure as they have proved to be.
-
-    What effectors have together stays; within it the larger shares are raised or lowered by `SHARPNESS`.
-    """
-    count = len(evidence.death_weight)
-    given = shares.of_pair / evidence.death_weight[evidence.pair_death]
-    total = np.bincount(evidence.pair_death, weights=given, minlength=count)
-    sharp = given**SHARPNESS
-    sums = np.bincount(evidence.pair_death, weights=sharp, minlength=count)
-    caused = 1.0 - shares.of_nobody / evidence.death_weight
-    scale = np.where(total > 0, caused / np.maximum(sums, 1e-300), 0.0)
-    return np.asarray(sharp * scale[evidence.pair_death])
+def _spread(death: Ints, share: Floats, same: Floats) -> Floats:
+    """Shares that are listed, each as far as its contact is `same`, one cell's; the rest alike to all of its death."""
+    listed = share >= LEAST_SHARE
+    doubtful = np.bincount(death, weights=np.where(listed, share * (1 - same), 0.0))
+    count = np.bincount(death, weights=listed)
+    return np.where(listed, share * same + (doubtful / np.maximum(count, 1))[death], 0.0)
 
 
 def _largest_contacts(evidence: Evidence, shares: Shares) -> list[int]:

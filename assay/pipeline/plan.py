@@ -22,7 +22,7 @@ _REVISIONS = {
     "link": 5,
     "labels": 1,
     "events": 10,
-    "credit": 4,
+    "credit": 5,
     "summary": 10,
     "label images": 1,
     "labels plate": 1,

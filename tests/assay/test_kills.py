@@ -57,6 +57,35 @@ def test_shares_and_the_uncredited_share_sum_to_one_for_every_death():
     assert uncredited[2] == 1.0  # nobody touched target 2
 
 
+def test_a_share_is_given_as_far_as_the_track_is_one_cell_in_the_contact_and_the_rest_to_all_alike():
+    """Effector 2 has most of it; its track has a link of 0.5 in the middle of the contact, frames 10 to 13."""
+    contacts = [contact(1, 1, 1, 19, 19), contact(2, 2, 1, 10, 13), contact(3, 3, 1, 18, 19)]
+    sure = field(contacts=contacts, deaths=[death(1, 1, 20)])
+    doubts = {2: (np.arange(10, 14), -np.log([1.0, 1.0, 0.5, 0.5])), 3: (np.arange(18, 20), np.zeros(2))}
+    flat = model(kernel=(1e-3, 1e-3))
+    before, nobody = credit_kills(sure, flat)
+    after, still_nobody = credit_kills(replace(sure, link_doubts=doubts), flat)
+    was, now = ({kill.effector_track_id: kill.share for kill in kills} for kills in (before, after))
+    assert max(was, key=was.get) == 2
+    moved = was[2] * (1 - 0.75)  # of two frames of the contact, half are on the same side of the link
+    assert now == pytest.approx(
+        {1: was[1] + moved / 3, 2: was[2] - moved * 2 / 3, 3: was[3] + moved / 3}, abs=0.02
+    )
+    assert moved > 0.1
+    assert still_nobody[1] == pytest.approx(
+        nobody[1], abs=0.01
+    )  # what it does elsewhere counts a little, too
+
+
+def test_the_only_effector_keeps_its_share_however_doubtful_its_track_is():
+    one = field(contacts=[contact(1, 1, 1, 10, 13)], deaths=[death(1, 1, 15)])
+    doubts = {1: (np.arange(10, 14), np.arange(4.0))}
+    plain, _ = credit_kills(one, model())
+    doubtful, _ = credit_kills(replace(one, link_doubts=doubts), model())
+    assert [kill.share for kill in doubtful] == pytest.approx([kill.share for kill in plain], abs=0.01)
+    assert len(plain) == 1
+
+
 def test_two_equal_contacts_share_a_death_equally_and_nobody_gets_the_rest():
     contacts = [contact(1, 1, 1, 15, 19), contact(2, 2, 1, 15, 19)]
     kills, uncredited = credit_kills(field(contacts=contacts, deaths=[death(1, 1, 20)]), model())

@@ -8,7 +8,8 @@ reads and packs on the other core meanwhile (`--free`), and two gain less over i
 within minutes, so the two runs, each `killassay run`, take turns of seconds: all processes of one stand still (SIGSTOP) while the other's
 work, and each has a clock that goes in its own turns. Slurm's jobs cannot be stopped from here, so there, and with `--apart`,
 one run follows the other. The quicker of `--rounds` counts. Segmentation is from the first line that says it begins to
-the next step's; the whole run has start-up, tracking, credit and report in it. On an idle machine only: two workers want two
+the next step's; the whole run has start-up, tracking, credit and report in it (`--segmentation` ends the runs where tracking begins: long
+films, in which what each worker does once counts little, in half the time). On an idle machine only: two workers want two
 cores, and of a virtual machine's the host may give a part to others: "stolen".
 """
 
@@ -39,7 +40,9 @@ ONE_CORE = "prologue = ['taskset -cp $((SLURM_JOB_ID % 2)) $$']\n"  # jobs take 
 class TimedRun:
     """A run in a session of its own, with a clock that stands while it is stopped."""
 
-    def __init__(self, plate: Path, protocol: Path, out: Path, how: list[str], on: list[str]) -> None:
+    def __init__(
+        self, plate: Path, protocol: Path, out: Path, how: list[str], on: list[str], *, whole: bool
+    ) -> None:
         command = [
             *on, sys.executable, "-m", "assay", "run", str(plate), "--protocol", str(protocol), "--out", str(out),
             "--progress", "json", *how,
@@ -47,7 +50,7 @@ class TimedRun:
         self._process = subprocess.Popen(
             command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, start_new_session=True
         )
-        self._worked_s, self._stolen_s = 0.0, 0.0
+        self._worked_s, self._stolen_s, self._whole = 0.0, 0.0, whole
         self._since: tuple[float, float] | None = time.perf_counter(), stolen_s()
         self._begun: dict[str, float] = {}  # step -> when, by the own clock
         self._reader = threading.Thread(target=self._read, daemon=True)
@@ -67,6 +70,9 @@ class TimedRun:
             return False
         os.killpg(self._process.pid, signal.SIGSTOP)
         self._stop_clock()
+        if not self._whole and "tracking" in self._begun:
+            self.end()
+            return False
         return True
 
     def end(self) -> None:
@@ -145,9 +151,9 @@ def benchmark(folder: Path, given: argparse.Namespace) -> dict[str, Any]:
             runs = {}
             for name in together:
                 words, on = ways[name]
-                runs[name] = TimedRun(plate, protocol, folder / name, words, on)
+                runs[name] = TimedRun(plate, protocol, folder / name, words, on, whole=not given.segmentation)
                 runs[name].work(0.0)  # starts, and stands until it is its turn
-            in_turns(list(runs.values()), TURN_S if len(runs) > 1 else ALL_DAY_S)
+            in_turns(list(runs.values()), TURN_S if len(runs) > 1 or given.segmentation else ALL_DAY_S)
             for name, run in runs.items():
                 figures = run.figures()
                 shutil.rmtree(folder / name)
@@ -176,13 +182,15 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--slurm", action="store_true", help="Slurm jobs instead of workers of this machine")
     parser.add_argument("--free", action="store_true", help="do not keep workers to a core each")
+    parser.add_argument("--segmentation", action="store_true", help="end the runs where tracking begins")
     parser.add_argument("--apart", action="store_true", help="one run after the other, not in turns")
     parser.add_argument("--work", type=Path, help="folder on a disk that the jobs see, kept; must be empty")
     parser.add_argument("--json", type=Path, help="write the figures here too")
     given = parser.parse_args()
     folder = given.work or Path(tempfile.mkdtemp(prefix="killassay-scaling-"))
     folder.mkdir(parents=True, exist_ok=True)
-    print(f"{'':<16}{'segmentation':>12}{'whole run':>12}{'stolen':>10}")
+    run = "up to there" if given.segmentation else "whole run"
+    print(f"{'':<16}{'segmentation':>12}{run:>12}{'stolen':>10}")
     try:
         figures = benchmark(folder, given)
     finally:
@@ -191,7 +199,7 @@ def main() -> None:
     times = figures["times"]
     print(
         f"twice the workers: {times['segmentation']:.2f} times as fast in segmentation, {times['whole']:.2f} in the "
-        f"whole run; {figures['frames']} frames of {given.size[0]} x {given.size[1]} px, load at the end {figures['load']:.1f}"
+        f"run {'up to there' if given.segmentation else 'as a whole'}; {figures['frames']} frames of {given.size[0]} x {given.size[1]} px, load at the end {figures['load']:.1f}"
     )
     if given.json is not None:
         given.json.write_text(json.dumps(figures, indent=1) + "\n")

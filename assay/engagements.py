@@ -28,9 +28,7 @@ _GAP_ENGAGED = np.array([0.45, 0.18, 0.15, 0.1, 0.06, 0.04, 0.02])
 _GAP_FREE = np.array([0.25, 0.12, 0.12, 0.13, 0.13, 0.13, 0.12])
 _BEGINS = 0.3  # chance that a free effector takes hold of a target as it comes to it
 _HOLDS_MIN = 25.0  # mean time at one place
-_ELSEWHERE = (
-    0.2  # share of letting go after which it holds on by the next frame, elsewhere or to another target
-)
+_ELSEWHERE = 0.2  # share of letting go after which it has hold of another place or target by the next frame
 _FREE_MIN = 15.0  # mean time beside a target until it takes hold
 _APART = 0.05  # chance of a frame above leave_um within one engagement
 _PRIOR_COUNT = 30.0  # what is usual counts as so many frames,
@@ -39,7 +37,6 @@ _LEAST_FREE_STEPS = 20
 _ROUNDS = 40
 _CLOSE = 1e-4
 _LEAST = 0.1  # a frame that is less likely to be engaged belongs to no engagement
-
 
 COUNTED = 0.3
 """So probable an engagement is counted: then as many are as there are (killbench's medium)."""

@@ -56,7 +56,10 @@ _KERNEL_DEATHS = 4.0  # the prior on theta counts as so many deaths, over all la
 _READY_DEATHS = 6.0  # the prior that a contact of each age is as good as any counts as so many, per age
 _LIKENESS = (0.1, 0.15, 0.25, 0.4, 0.7, 1.2, 2.5, 5.0, 20.0, 1000.0)
 _LIKENESS_ROUNDS = 2
-_LIKENESS_SPREAD = 0.3  # how firmly, as sd of the logarithm: fifty to a hundred kills tell too little of it
+_LIKENESS_SPREAD = (
+    0.3,
+    0.5,
+)  # sd of the logarithm below and above: few kills take effectors for more different than they are
 _SETTLED = 8  # rounds of shares and activities in turn
 _ROUNDS = 80
 _CLOSE = 1e-3
@@ -253,7 +256,8 @@ def _likeness(plate: _Plate, hazards: Hazards, sameness: Sameness, damage: Damag
         fit = _Fit(hazards=under, activity=activity, shares=shares)
         weights[n] = _foretold(plate, fit, sameness, damage)
     logs = np.log(_LIKENESS)
-    weights -= 0.5 * ((logs - np.log(USUAL_LIKENESS)) / _LIKENESS_SPREAD) ** 2
+    away = logs - np.log(USUAL_LIKENESS)
+    weights -= 0.5 * (away / np.where(away < 0, *_LIKENESS_SPREAD)) ** 2
     weights += np.log(np.gradient(logs))
     return float(np.exp(np.exp(weights - logsumexp(weights)) @ logs))
 

@@ -56,10 +56,8 @@ _KERNEL_DEATHS = 4.0  # the prior on theta counts as so many deaths, over all la
 _READY_DEATHS = 6.0  # the prior that a contact of each age is as good as any counts as so many, per age
 _LIKENESS = (0.1, 0.15, 0.25, 0.4, 0.7, 1.2, 2.5, 5.0, 20.0, 1000.0)
 _LIKENESS_ROUNDS = 2
-_LIKENESS_SPREAD = (
-    0.3,
-    0.5,
-)  # sd of the logarithm below and above: few kills take effectors for more different than they are
+# sd of its logarithm below and above: few kills take effectors for more different than they are
+_LIKENESS_SPREAD = (0.3, 1.0)
 _SETTLED = 8  # rounds of shares and activities in turn
 _ROUNDS = 80
 _CLOSE = 1e-3

@@ -137,6 +137,10 @@ def ways_of(folder: Path, *, slurm: bool, free: bool) -> dict[str, tuple[list[st
     return ways
 
 
+def _results(folder: Path, name: str) -> Path:
+    return folder / name.replace(" ", "-")  # batch systems misread spaces
+
+
 def benchmark(folder: Path, given: argparse.Namespace) -> dict[str, Any]:
     """Make the plate and let the ways take turns."""
     plate = folder / "scaling.zarr"
@@ -151,12 +155,14 @@ def benchmark(folder: Path, given: argparse.Namespace) -> dict[str, Any]:
             runs = {}
             for name in together:
                 words, on = ways[name]
-                runs[name] = TimedRun(plate, protocol, folder / name, words, on, whole=not given.segmentation)
+                runs[name] = TimedRun(
+                    plate, protocol, _results(folder, name), words, on, whole=not given.segmentation
+                )
                 runs[name].work(0.0)  # starts, and stands until it is its turn
             in_turns(list(runs.values()), TURN_S if len(runs) > 1 or given.segmentation else ALL_DAY_S)
             for name, run in runs.items():
                 figures = run.figures()
-                shutil.rmtree(folder / name)
+                shutil.rmtree(_results(folder, name))
                 took = "".join(f"{figures[key]:>10.1f} s" for key in ("segmentation_s", "whole_s"))
                 print(f"{name:<16}{took}{figures['stolen']:>10.1%}", flush=True)
                 before = best.get(name, figures)

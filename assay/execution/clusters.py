@@ -1,7 +1,7 @@
 """Workers that are jobs of a cluster (Slurm, PBS, SGE, LSF), or of a Dask scheduler that runs already.
 
-Jobs are pre-empted, run out of time, or die before a worker comes. dask-jobqueue notices none of it, so the queue is asked
-now and then, and a job that is gone is asked for again.
+Jobs are refused, pre-empted, run out of time, or die before a worker comes. dask-jobqueue notices none of it, so the queue is
+asked now and then, and a job that is gone is asked for again.
 """
 
 import functools
@@ -33,7 +33,12 @@ from assay.execution.tasks import Outcome, Task, attempt
 
 _ASK_EVERY_S = 10.0  # the queue; a busy controller is not to be asked more often
 _NEW_JOB_S = 20.0  # a job younger than this may not be listed yet
-_FRUITLESS = 3  # times as many jobs as there may be, that ended before a worker came: none will
+_FRUITLESS = (
+    3  # times as many jobs as there may be, that were refused or ended before a worker came: none will
+)
+_UNREADABLE = frozenset(
+    " \t\n\"'\\$`&|;<>()*?[]{}#!~%"
+)  # in a path: to batch systems and the shells of their jobs
 _TIME_TO_LEAVE_S = 300  # before the end of a job's time its workers take no more work
 _CONNECT_S = 30
 _SPEECHLESS_S = 600.0  # the queue gives no answer and no worker is there: nothing is to be waited for
@@ -67,6 +72,8 @@ class ClusterWorkers:
         self._speechless = False
         self._came: set[str] = set()  # jobs of which a worker was seen
         self._fruitless = 0
+        self._refusals: list[str] = []  # what the batch system said, not yet told
+        self._told = ""
         self._ended = Ended(
             say,
             f"Its time was over (walltime {settings.walltime}), the queue wanted its place, or the job's memory is short "
@@ -88,7 +95,7 @@ class ClusterWorkers:
                     f"({type(error).__name__}). Start it (`dask scheduler`), or mend [cluster] address."
                 ) from error
         else:
-            self._cluster = job_cluster(settings, logs=self._logs)
+            self._cluster = job_cluster(settings, logs=self._logs, refusals=self._refusals)
             opened.callback(give_up_on, self._cluster.close, 30)
             look_for_hanging(self._cluster)
             client = Client(self._cluster)
@@ -104,7 +111,7 @@ class ClusterWorkers:
         """Ask again for jobs that are gone.
 
         Raises:
-            DeviceError: Jobs end before a worker comes, again and again; or the queue does not answer.
+            DeviceError: Jobs are refused or end before a worker comes, again and again; or the queue does not answer.
         """
         if self._cluster is None or time.monotonic() - self._asked_at < _ASK_EVERY_S:
             return
@@ -117,17 +124,37 @@ class ClusterWorkers:
         self._answered_at, self._speechless = time.monotonic(), False
         self._note_who_came()
         gone = [name for name, job in self._jobs().items() if self._is_gone(name, str(job.job_id), queued)]
-        if not gone:
-            ask_again(self._cluster, (), jobs=self._settings.jobs)  # those that Dask itself found lost
-            return
-        self._fruitless += sum(name not in self._came for name in gone)
-        if self._fruitless >= _FRUITLESS * self._settings.jobs:
-            raise DeviceError(
-                f"{self._fruitless} jobs ended before a worker came, the last said: {self._last_words()} What is done "
-                f"is kept. The jobs' output is in {self._logs}; mend the cluster file (prologue, python, interface)."
+        refused = self._refused()
+        self._fruitless += len(refused) + sum(name not in self._came for name in gone)
+        if self._fruitless >= _FRUITLESS * self._settings.jobs and (refused or gone):
+            raise DeviceError(self._why_none_comes(refused))
+        if gone:
+            self._say(f"{len(gone)} of {self._settings.jobs} jobs are gone; asked for again")
+        ask_again(
+            self._cluster, gone + refused, jobs=self._settings.jobs
+        )  # and for those that Dask itself found lost
+
+    def _refused(self) -> list[str]:
+        """Jobs that the batch system did not take. Why is told once, as long as it is the same."""
+        jobs = dict(self._cluster.workers)
+        refused = [name for name, job in jobs.items() if job.job_id is None and job.status.name == "failed"]
+        if refused and (why := self._refusals[-1]) != self._told:
+            self._told = why
+            self._say(
+                f"{self._settings.kind} does not take {len(refused)} of {self._settings.jobs} jobs: {why}"
             )
-        self._say(f"{len(gone)} of {self._settings.jobs} jobs are gone; asked for again")
-        ask_again(self._cluster, gone, jobs=self._settings.jobs)
+        return refused
+
+    def _why_none_comes(self, refused: list[str]) -> str:
+        if refused:
+            return (
+                f"{self._settings.kind} did not take {self._fruitless} jobs, and said: {self._told} What is done is kept. "
+                "Mend the cluster file (queue, account, memory, walltime, extra_directives) and run the same command again."
+            )
+        return (
+            f"{self._fruitless} jobs ended before a worker came, the last said: {self._last_words()} What is done "
+            f"is kept. The jobs' output is in {self._logs}; mend the cluster file (prologue, python, interface)."
+        )
 
     def _wait_for_queue(self) -> None:
         """Controllers restart, so a queue that gives no answer is borne with; without workers, not for ever."""
@@ -169,12 +196,23 @@ class ClusterWorkers:
         return "nothing."
 
 
-def job_cluster(settings: ClusterSettings, *, logs: Path) -> Any:
+def job_cluster(settings: ClusterSettings, *, logs: Path, refusals: list[str] | None = None) -> Any:
     """The cluster of dask-jobqueue that submits such jobs; nothing is submitted yet.
 
+    Args:
+        settings: From the cluster file.
+        logs: As of `ClusterWorkers`.
+        refusals: Takes what the batch system says when it does not take a job.
+
     Raises:
-        DeviceError: dask-jobqueue, or what encrypts the connection, is not installed; or the batch system is not here.
+        DeviceError: dask-jobqueue, or what encrypts the connection, is not installed; the batch system is not here, or could
+            not read the path of the folder.
     """
+    if unreadable := sorted(_UNREADABLE.intersection(str(logs))):
+        raise DeviceError(
+            f"[cluster] kind = {settings.kind!r}: the path of RESULTS has {' '.join(map(repr, unreadable))} in it, which batch "
+            f"systems misread: {logs.parent.parent}. Choose --out without it, or run the parts yourself (`--shard`)."
+        )
     try:
         import dask
         import dask_jobqueue
@@ -183,8 +221,8 @@ def job_cluster(settings: ClusterSettings, *, logs: Path) -> Any:
         raise DeviceError('a cluster needs dask-jobqueue: pip install "killassay[cluster]"') from error
     logs.mkdir(parents=True, exist_ok=True)
     logs.chmod(0o700)
-    submit = getattr(dask_jobqueue, _CLASSES[settings.kind]).job_cls.submit_command.split()[0]
-    _require_command(submit, settings.kind)
+    kind = getattr(dask_jobqueue, _CLASSES[settings.kind])
+    _require_command(kind.job_cls.submit_command.split()[0], settings.kind)
     with dask.config.set({**DASK_SETTINGS, **_NO_SITE_SETTINGS}):
         try:
             security = Security.temporary() if settings.encrypted else None
@@ -192,9 +230,29 @@ def job_cluster(settings: ClusterSettings, *, logs: Path) -> Any:
             raise DeviceError(
                 'an encrypted connection needs the package cryptography: pip install "killassay[cluster]"'
             ) from error
-        return getattr(dask_jobqueue, _CLASSES[settings.kind])(
-            **job_options(settings, logs=logs), security=security, shared_temp_directory=str(logs)
+        return kind(
+            **job_options(settings, logs=logs),
+            security=security,
+            shared_temp_directory=str(logs),
+            job_cls=_telling(kind.job_cls, [] if refusals is None else refusals),
         )
+
+
+def _telling(job_cls: Any, refusals: list[str]) -> Any:
+    """A kind of job that says when it was not taken: dask-jobqueue waits for its worker for good."""
+    from distributed.core import Status
+
+    class Telling(job_cls):  # type: ignore[misc]
+        async def start(self) -> None:
+            try:
+                await super().start()
+            except Exception as error:
+                said = str(error).rpartition("stderr:")[2].split("\n")
+                refusals.append("; ".join(line.strip() for line in said if line.strip())[:300])
+                self.status = Status.failed
+                raise
+
+    return Telling
 
 
 _NO_SITE_SETTINGS = {"jobqueue.slurm.worker-extra-args": [], "distributed.scheduler.dashboard.enabled": False}

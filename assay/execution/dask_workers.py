@@ -25,11 +25,11 @@ _WINDOW_PER_WORKER = 4  # tasks in flight; bounds what the scheduler holds, what
 _SMALL_GROUP = 2  # times as many tasks as threads: of so few the scheduler keeps none until a worker is free
 _MOMENT_S, _MOST_TOGETHER = 0.1, 16  # tasks shorter than that travel together; real work goes one at a time
 _DEATHS_ALLOWED = 2  # a task that takes more workers than this with it is given up
-_LOOK_EVERY_S = 5.0  # how often it is looked whether the workers are well
-_HANGING_AFTER_S = 60
-_STARTS = 3
-_TO_LEAVE_S = 1.0  # what a worker gets to end by itself
+_LOOK_EVERY_S, _HANGING_AFTER_S = 5.0, 60  # how often it is looked whether the workers are well
+_STARTS, _TO_LEAVE_S = 3, 1.0  # what a worker gets to end by itself
 
+# Dask's profilers and clocks of delays want the interpreter's lock hundreds of times a second: a tenth of what two workers do.
+_UNWATCHED = {"distributed.worker.profile.enabled": False, "distributed.admin.tick.interval": "1s"}
 # The heap is kept between frames, not handed back and faulted in again; one for all threads: each with its own would keep a sixth more.
 WORKER_ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
@@ -37,8 +37,10 @@ WORKER_ENVIRONMENT = {
     "OPENBLAS_NUM_THREADS": "1",
     "MALLOC_TRIM_THRESHOLD_": "268435456",
     "MALLOC_ARENA_MAX": "1",
+    **{f"DASK_{name.upper().replace('.', '__')}": str(value) for name, value in _UNWATCHED.items()},
 }
 DASK_SETTINGS = {
+    **_UNWATCHED,
     "distributed.scheduler.allowed-failures": _DEATHS_ALLOWED,
     "distributed.scheduler.worker-saturation": 1.0,  # a task of a large group waits at no worker, none dies of its neighbour
     "distributed.scheduler.worker-ttl": f"{_HANGING_AFTER_S}s",  # a worker that hangs is given up after so long
@@ -100,7 +102,8 @@ class LocalWorkers:
         import dask
         from distributed import Client
 
-        with dask.config.set(DASK_SETTINGS), _killed_workers_unmentioned():
+        opened.enter_context(dask.config.set(DASK_SETTINGS))  # until the end, for workers started anew
+        with _killed_workers_unmentioned():
             cluster = self._local_cluster()
             opened.callback(give_up_on, cluster.close, 30)
             opened.callback(_end_soon, cluster)
@@ -329,10 +332,9 @@ def give_up_on(close: Callable[..., Any], seconds: int) -> None:
 def at_work() -> Any:
     """What every worker is told: neither Ctrl-C nor the size of its memory is a reason to stop working, and who goes first.
 
-    Ctrl-C on a terminal reaches every process of the run; this one ends the workers, in order. And Dask pauses a worker
-    at 80 % of its memory until it has less, which ours never has: it keeps its heap, and would wait for good. The limit
-    itself still ends a worker. On a cluster these are not Dask's settings here, so the worker is told. Where the machine has no
-    memory left, the system shall end a worker, which is replaced, and not the process that hands out the work.
+    Ctrl-C on a terminal reaches every process of the run; this one ends the workers, in order. Dask pauses a worker at 80 % of its
+    memory until it has less, which ours never has: it keeps its heap. The limit still ends a worker. A cluster's workers lack our
+    settings, so they are told. Where memory ends, the system shall end a worker, which is replaced, not the process that hands out the work.
     """
     from distributed import WorkerPlugin
     from distributed.core import Status

@@ -7,6 +7,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -103,6 +104,12 @@ def test_jobs_whose_script_does_not_work_stop_the_run_with_what_they_said(tmp_pa
         DeviceError, match=r"jobs ended before a worker came, the last said: 'no module called cuda'"
     ):
         list(run(tmp_path, squares(4), broken))
+
+
+def test_jobs_for_a_queue_that_is_not_there_stop_the_run_with_what_slurm_said(tmp_path: Path):
+    nowhere = replace(SETTINGS, queue="nowhere")
+    with pytest.raises(DeviceError, match=r"slurm did not take \d+ jobs, and said: .*[Ii]nvalid partition"):
+        list(run(tmp_path, squares(4), nowhere))
 
 
 def test_a_node_that_does_not_see_the_plate_says_so(tmp_path: Path):

@@ -1,12 +1,14 @@
 import stat
+import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from assay.errors import DeviceError
 from assay.execution import ClusterSettings, open_engine
-from assay.execution.clusters import _seconds, job_cluster, queued_jobs
+from assay.execution.clusters import ClusterWorkers, _seconds, job_cluster, queued_jobs
 
 pytest.importorskip("dask_jobqueue")
 
@@ -95,6 +97,7 @@ def test_the_job_script_asks_for_what_the_file_says(
     assert set(lines) <= set(script)
     assert "module load cuda" in script
     assert "export OMP_NUM_THREADS=1" in script
+    assert "export DASK_DISTRIBUTED__WORKER__PROFILE__ENABLED=False" in script
     worker = script[-1]
     assert worker.startswith("/opt/env/bin/python -m distributed.cli.dask_worker")
     assert "--nthreads 1 " in worker
@@ -176,3 +179,52 @@ def test_a_queue_that_never_answers_is_said_and_not_waited_for_without_workers(
     assert said[1:] == [
         "the queue does not answer (`squeue`): jobs that end are not asked for again until it does"
     ]
+
+
+def test_jobs_that_the_batch_system_refuses_stop_the_run_with_what_it_said(
+    command: Stub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    command("sbatch", "echo 'sbatch: error: invalid partition specified: gpuu' >&2\nexit 1")
+    command("squeue", "exit 0")
+    monkeypatch.setattr("assay.execution.clusters._ASK_EVERY_S", 0.0)
+    monkeypatch.setattr("assay.execution.dask_workers._LOOK_EVERY_S", 0.2)
+    said: list[str] = []
+    slurm = ClusterSettings(kind="slurm", jobs=2, interface="lo", encrypted=False, queue="gpuu")
+    with (
+        open_engine(0, cluster=slurm, logs=tmp_path / "jobs", say=said.append) as engine,
+        pytest.raises(
+            DeviceError, match=r"slurm did not take \d+ jobs, and said: sbatch: error: invalid .*gpuu What"
+        ),
+    ):
+        engine.ask(int)
+    assert said[1:] == ["slurm does not take 2 of 2 jobs: sbatch: error: invalid partition specified: gpuu"]
+
+
+def test_a_job_that_is_refused_once_is_asked_for_again(
+    command: Stub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    asked = tmp_path / "asked"
+    command("sbatch", f"if [ -e {asked} ]; then echo 7; else : > {asked}; echo busy >&2; exit 1; fi")
+    command("squeue", "echo 7")
+    command("scancel", "exit 0")
+    monkeypatch.setattr("assay.execution.clusters._ASK_EVERY_S", 0.0)
+    said: list[str] = []
+    workers = ClusterWorkers(
+        ClusterSettings(kind="slurm", jobs=1, interface="lo", encrypted=False),
+        logs=tmp_path / "jobs",
+        say=said.append,
+    )
+    with ExitStack() as opened:
+        workers.start(opened)
+        ends = time.monotonic() + 20
+        while not workers._jobs() and time.monotonic() < ends:
+            time.sleep(0.2)
+            workers.look_after()
+        assert [job.job_id for job in workers._jobs().values()] == ["7"]
+    assert said[1:] == ["slurm does not take 1 of 1 jobs: busy"]
+
+
+def test_a_folder_that_batch_systems_misread_is_refused(command: Stub, tmp_path: Path):
+    command("sbatch", "exit 0")
+    with pytest.raises(DeviceError, match=r"path of RESULTS has ' ' in it, .*/my results\. Choose --out"):
+        job_cluster(settings("slurm"), logs=tmp_path / "my results" / "work" / "cluster")

@@ -1,5 +1,6 @@
 import os
 import signal
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -157,7 +158,20 @@ def test_leaving_early_leaves_no_worker_behind():
         os.kill(worker, 0)
 
 
-def test_workers_that_dask_has_given_up_are_started_anew():
+def _who_looks_on() -> tuple[list[str], float]:
+    """Dask's threads and clocks that sample what a worker does, and every how many milliseconds its event loop is timed."""
+    from distributed import get_worker
+
+    clocks = get_worker().periodic_callbacks
+    threads = [thread.name for thread in threading.enumerate()]
+    return [name for name in [*clocks, *threads] if "profile" in name.lower()], clocks["tick"].callback_time
+
+
+def _heaps() -> str | None:
+    return os.environ.get("MALLOC_ARENA_MAX")
+
+
+def test_workers_that_dask_has_given_up_are_started_anew_as_the_first_were():
     workers = LocalWorkers(2, say=[].append)
     engine = DaskEngine(workers)
     try:
@@ -166,6 +180,11 @@ def test_workers_that_dask_has_given_up_are_started_anew():
         for keeper in list(cluster.workers.values()):
             cluster.sync(keeper.close)  # as after a kill while the worker starts: nobody restarts it
         assert {outcome.value for outcome in run(engine, *map(task, range(4))).values()} == {0, 2, 4, 6}
+        calls = {"looks": _who_looks_on, "heaps": _heaps}
+        told = run(
+            engine, *(Task(unit=unit, field=None, call=call, arguments=()) for unit, call in calls.items())
+        )
+        assert {unit: outcome.value for unit, outcome in told.items()} == {"looks": ([], 1000), "heaps": "1"}
     finally:
         engine.close()
 
@@ -283,6 +302,11 @@ def _threads() -> tuple[str | None, str | None]:
 def test_a_worker_computes_with_one_thread(engines: dict[int, Engine]):
     told = Task(unit="threads", field=None, call=_threads, arguments=())
     assert run(engines[2], told)["threads"].value == ("1", "1")
+
+
+def test_nobody_interrupts_a_worker_to_see_what_it_does(engines: dict[int, Engine]):
+    looked = Task(unit="looks", field=None, call=_who_looks_on, arguments=())
+    assert run(engines[2], looked)["looks"].value == ([], 1000)
 
 
 def test_no_more_tasks_are_made_than_are_in_flight(engines: dict[int, Engine]):

@@ -31,14 +31,11 @@ from assay.execution.dask_workers import (
 )
 from assay.execution.tasks import Outcome, Task, attempt
 
-_ASK_EVERY_S = 10.0  # the queue; a busy controller is not to be asked more often
+_ASK_EVERY_S = 10.0  # the queue; a busy controller is not to be asked more often,
+_ASK_LEAST_EVERY_S = 80.0  # and for jobs that it refuses ever less often, down to this
 _NEW_JOB_S = 20.0  # a job younger than this may not be listed yet
-_FRUITLESS = (
-    3  # times as many jobs as there may be, that were refused or ended before a worker came: none will
-)
-_UNREADABLE = frozenset(
-    " \t\n\"'\\$`&|;<>()*?[]{}#!~%"
-)  # in a path: to batch systems and the shells of their jobs
+_FRUITLESS = 3  # times as many jobs as may be were refused, or ended before a worker came: none will
+_MISREAD = frozenset(" \t\n\"'\\$`&|;<>()*?[]{}#!~%")  # in a path, by batch systems and their jobs' shells
 _TIME_TO_LEAVE_S = 300  # before the end of a job's time its workers take no more work
 _CONNECT_S = 30
 _SPEECHLESS_S = 600.0  # the queue gives no answer and no worker is there: nothing is to be waited for
@@ -67,7 +64,7 @@ class ClusterWorkers:
         self._settings, self._logs, self._say = settings, logs, say
         self._cluster: Any = None
         self._client: Any = None
-        self._asked_at = 0.0
+        self._asked_at, self._pause_s = 0.0, _ASK_EVERY_S
         self._answered_at = time.monotonic()
         self._speechless = False
         self._came: set[str] = set()  # jobs of which a worker was seen
@@ -113,7 +110,7 @@ class ClusterWorkers:
         Raises:
             DeviceError: Jobs are refused or end before a worker comes, again and again; or the queue does not answer.
         """
-        if self._cluster is None or time.monotonic() - self._asked_at < _ASK_EVERY_S:
+        if self._cluster is None or time.monotonic() - self._asked_at < self._pause_s:
             return
         self._asked_at = time.monotonic()
         self._ended.look(self._cluster)
@@ -130,9 +127,9 @@ class ClusterWorkers:
             raise DeviceError(self._why_none_comes(refused))
         if gone:
             self._say(f"{len(gone)} of {self._settings.jobs} jobs are gone; asked for again")
-        ask_again(
-            self._cluster, gone + refused, jobs=self._settings.jobs
-        )  # and for those that Dask itself found lost
+        self._pause_s = min(2 * self._pause_s, _ASK_LEAST_EVERY_S) if refused else _ASK_EVERY_S
+        # also for those that Dask itself found lost
+        ask_again(self._cluster, gone + refused, jobs=self._settings.jobs)
 
     def _refused(self) -> list[str]:
         """Jobs that the batch system did not take. Why is told once, as long as it is the same."""
@@ -208,9 +205,9 @@ def job_cluster(settings: ClusterSettings, *, logs: Path, refusals: list[str] | 
         DeviceError: dask-jobqueue, or what encrypts the connection, is not installed; the batch system is not here, or could
             not read the path of the folder.
     """
-    if unreadable := sorted(_UNREADABLE.intersection(str(logs))):
+    if misread := sorted(_MISREAD.intersection(str(logs))):
         raise DeviceError(
-            f"[cluster] kind = {settings.kind!r}: the path of RESULTS has {' '.join(map(repr, unreadable))} in it, which batch "
+            f"[cluster] kind = {settings.kind!r}: the path of RESULTS has {' '.join(map(repr, misread))} in it, which batch "
             f"systems misread: {logs.parent.parent}. Choose --out without it, or run the parts yourself (`--shard`)."
         )
     try:
@@ -248,7 +245,7 @@ def _telling(job_cls: Any, refusals: list[str]) -> Any:
                 await super().start()
             except Exception as error:
                 said = str(error).rpartition("stderr:")[2].split("\n")
-                refusals.append("; ".join(line.strip() for line in said if line.strip())[:300])
+                refusals.append("; ".join(line.strip() for line in said if line.strip())[:300] or "nothing.")
                 self.status = Status.failed
                 raise
 

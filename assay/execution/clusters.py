@@ -145,7 +145,7 @@ class ClusterWorkers:
     def _why_none_comes(self, refused: list[str]) -> str:
         if refused:
             return (
-                f"{self._settings.kind} did not take {self._fruitless} jobs, and said: {self._told} What is done is kept. "
+                f"{self._settings.kind} did not take {self._fruitless} jobs, and said: {self._told!r}. What is done is kept. "
                 "Mend the cluster file (queue, account, memory, walltime, extra_directives) and run the same command again."
             )
         return (
@@ -245,7 +245,7 @@ def _telling(job_cls: Any, refusals: list[str]) -> Any:
                 await super().start()
             except Exception as error:
                 said = str(error).rpartition("stderr:")[2].split("\n")
-                refusals.append("; ".join(line.strip() for line in said if line.strip())[:300] or "nothing.")
+                refusals.append("; ".join(line.strip() for line in said if line.strip())[:300] or "nothing")
                 self.status = Status.failed
                 raise
 

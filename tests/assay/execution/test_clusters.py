@@ -193,7 +193,8 @@ def test_jobs_that_the_batch_system_refuses_stop_the_run_with_what_it_said(
     with (
         open_engine(0, cluster=slurm, logs=tmp_path / "jobs", say=said.append) as engine,
         pytest.raises(
-            DeviceError, match=r"slurm did not take \d+ jobs, and said: sbatch: error: invalid .*gpuu What"
+            DeviceError,
+            match=r"slurm did not take \d+ jobs, and said: 'sbatch: error: invalid .*gpuu'\. What",
         ),
     ):
         engine.ask(int)

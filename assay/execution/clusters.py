@@ -69,7 +69,7 @@ class ClusterWorkers:
         self._speechless = False
         self._came: set[str] = set()  # jobs of which a worker was seen
         self._fruitless = 0
-        self._refusals: list[str] = []  # what the batch system said, not yet told
+        self._refusals: list[str] = []  # what the batch system said, job by job
         self._told = ""
         self._ended = Ended(
             say,

@@ -28,7 +28,7 @@ _DEATHS_ALLOWED = 2  # a task that takes more workers than this with it is given
 _LOOK_EVERY_S, _HANGING_AFTER_S = 5.0, 60  # how often it is looked whether the workers are well
 _STARTS, _TO_LEAVE_S = 3, 1.0  # what a worker gets to end by itself
 
-# Dask's profilers and clocks of delays want the interpreter's lock hundreds of times a second: a tenth of what two workers do.
+# Dask's profilers and clocks of delays want the interpreter's lock hundreds of times a second: 8 % of two workers' time.
 _UNWATCHED = {"distributed.worker.profile.enabled": False, "distributed.admin.tick.interval": "1s"}
 # The heap is kept between frames, not handed back and faulted in again; one for all threads: each with its own would keep a sixth more.
 WORKER_ENVIRONMENT = {

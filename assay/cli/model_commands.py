@@ -88,10 +88,14 @@ def train(
         list[str] | None,
         typer.Option(help="Images with masks to learn from as well: the roles of their channels, =, folder."),
     ] = None,
+    start: Annotated[
+        str | None,
+        typer.Option(help="Go on from this model, a name or a card, instead of from nothing."),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Seed of the simulated tiles; 1000000 or more.")] = 1_000_000,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
 ) -> None:
-    """Train a model on simulated films, from nothing; run again on the same folder it resumes."""
+    """Train a model on simulated films, from nothing or --start; run again on the same folder it resumes."""
     _require_our_models()
     from assay.cli.calibration import calibrate_model
     from assay.cli.outlined_frames import frames_of_folders
@@ -107,6 +111,7 @@ def train(
         seed=seed,
         size=size,
         annotated=frames_of_folders(annotated or [], reporter),
+        start=start,
         device=device,
         progress=reporter,
     )

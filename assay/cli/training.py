@@ -3,6 +3,7 @@
 import shlex
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,12 +16,13 @@ from assay.io.durable import write_whole
 from assay.labels import CELL_ROLES, ChannelRole, FrameLabels
 from assay.report.outline_sheet import outline_sheet
 from assay.simulate.tiles import training_frames
-from models.network import SIZES
+from models.network import SIZES, SegmentationNet
 from models.training.dataset import TileSource, TrainingFrame, cache_tiles
 from models.training.held_out import AnnotatedFrame
 from models.training.rescale import at_model_scale
 from models.training.train import PIXEL_UM, TrainingSettings, train
 from models.training.validation import Validator
+from models.weights import ModelCard, load_network
 
 FIRST_TRAINING_SEED = 1_000_000
 """Films with smaller seeds are for scoring: no model ever learns from them."""
@@ -32,6 +34,7 @@ _VALIDATION_SEED, _VALIDATION_FRAMES = 7_000_000, 16
 _TILE_UM = 208.0  # 320 px at the model's size, so that crops of 256 px differ
 _SHOWN = 6
 _LICENCE = "BSD-3-Clause"
+_RATE_GOING_ON = 0.4  # of the rate from nothing, so that what was learned stays
 
 
 def train_model(
@@ -43,6 +46,7 @@ def train_model(
     seed: int,
     size: str,
     annotated: Sequence[AnnotatedFrame],
+    start: str | None,
     device: str,
     progress: Reporter,
 ) -> Path:
@@ -56,11 +60,13 @@ def train_model(
         seed: Of the simulated tiles.
         size: One of `models.network.SIZES`.
         annotated: Real images with masks, at the model's pixel size.
+        start: Name or path of a model to go on from; None: from nothing.
         device: Where to train.
         progress: Is told how it goes.
 
     Raises:
-        ModelError: The seed is one of those kept for scoring, or the size is unknown.
+        ModelError: The seed is one of those kept for scoring, the size is unknown, or the model to go on from is of
+            another size.
     """
     if seed < FIRST_TRAINING_SEED:
         raise ModelError(
@@ -68,6 +74,7 @@ def train_model(
         )
     if size not in SIZES:
         raise ModelError(f"--size {size!r}: expected one of {', '.join(SIZES)}.")
+    earlier, network = _to_go_on_from(start, size) if start else (None, None)
     tiles, real_tiles = out / "tiles", out / "annotated-tiles"
     progress.begin("render tiles", n_tiles)
     for _ in cache_tiles(simulated_frames(n_tiles, seed=seed), tiles, prefix=f"seed{seed}_"):
@@ -80,22 +87,40 @@ def train_model(
             TileSource(folder=real_tiles, share=ANNOTATED_SHARE),
         ]
     card = out / f"{out.name}.json"
+    settings = TrainingSettings(minutes=minutes, steps=steps, seed=seed, widths=SIZES[size], device=device)
+    if earlier:
+        settings = replace(settings, learning_rate=_RATE_GOING_ON * settings.learning_rate)
     train(
         tiles=sources,
         out=card,
-        settings=TrainingSettings(minutes=minutes, steps=steps, seed=seed, widths=SIZES[size], device=device),
-        training_data=_said(seed, annotated),
-        licence=_LICENCE,
+        settings=settings,
+        training_data=_said(seed, annotated, earlier),
+        licence=_LICENCE if earlier is None else earlier.licence,
         log=progress.say,
+        start=network,
         validation=_validator(out / "pictures"),
         facts={"command": shlex.join(["killassay", *sys.argv[1:]])},
     )
     return card
 
 
-def _said(seed: int, annotated: Sequence[AnnotatedFrame]) -> str:
-    simulated = f"simulated frames of killassay, seeds from {seed}"
-    return f"{simulated}; {len(annotated)} annotated images" if annotated else simulated
+def _to_go_on_from(name: str, size: str) -> tuple[ModelCard, SegmentationNet]:
+    card, network = load_network(name)
+    if (card.widths, card.pixel_um) != (SIZES[size], PIXEL_UM):
+        raise ModelError(
+            f"--start {name}: its widths are {list(card.widths)}, for pixels of {card.pixel_um:g} um; --size {size} has "
+            f"{list(SIZES[size])}, for {PIXEL_UM:g} um. Give the --size of the model to go on from."
+        )
+    return card, network
+
+
+def _said(seed: int, annotated: Sequence[AnnotatedFrame], earlier: ModelCard | None) -> str:
+    said = [f"simulated frames of killassay, seeds from {seed}"]
+    if annotated:
+        said.append(f"{len(annotated)} annotated images")
+    if earlier:
+        said.append(f"before, as {earlier.name} {earlier.sha256[:12]}: {earlier.training_data}")
+    return "; ".join(said)
 
 
 def _validator(pictures: Path) -> Validator:

@@ -70,6 +70,7 @@ def train(
     training_data: str,
     licence: str,
     log: Callable[[str], None],
+    start: SegmentationNet | None = None,
     validation: Validation | None = None,
     facts: Mapping[str, Any] | None = None,
 ) -> ModelCard:
@@ -84,13 +85,14 @@ def train(
         training_data: What the tiles are, for the card.
         licence: Of the weights, for the card.
         log: Is told how it goes, a line at a time.
+        start: The network to go on from, of the settings' widths; None: one that has learned nothing.
         validation: Judges the network on frames that it does not learn from.
         facts: More for the card's `training`, for instance the command.
     """
     torch.set_num_threads(settings.threads)
     keep_freed_memory()
     tile_set = TileSet(tiles)
-    session = Session(fresh_network(architecture_of(settings.widths), seed=settings.seed), settings)
+    session = Session(start or fresh_network(architecture_of(settings.widths), seed=settings.seed), settings)
     checkpoint = out.with_suffix(".checkpoint")
     if checkpoint.exists():
         session.resume(checkpoint)

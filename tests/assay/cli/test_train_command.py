@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from models.weights import load_model
+from models.weights import load_model, load_network
 
 Command = Callable[..., tuple[int, str, str]]
 
@@ -61,6 +61,24 @@ def test_a_trained_model_loads_and_its_card_and_pictures_say_how_it_was_made(
     assert found.targets.shape == (32, 48)
 
 
+@pytest.mark.usefixtures("few_frames")
+def test_a_training_that_goes_on_from_a_model_begins_with_its_weights_and_says_so(
+    killassay: Command, tmp_path: Path
+):
+    words = ("--tiles", 1, "--size", "fast")
+    assert killassay("train", "--out", tmp_path / "one", "--steps", 2, *words)[0] == 0
+    start = tmp_path / "one" / "one.json"
+    code, _, err = killassay("train", "--out", tmp_path / "two", "--steps", 1, *words, "--start", start)
+    assert code == 0, err
+    (before, one), (after, two) = load_network(start), load_network(tmp_path / "two" / "two.json")
+    assert f"before, as one {before.sha256[:12]}: {before.training_data}" in after.training_data
+    moved = max(
+        float((two.get_parameter(name) - weight).detach().abs().max())
+        for name, weight in one.named_parameters()
+    )
+    assert 0 < moved < 1e-4  # AdamW moves a weight by the rate at most, here a hundredth of 1.2e-3
+
+
 @pytest.mark.parametrize(
     ("words", "line"),
     [
@@ -70,6 +88,12 @@ def test_a_trained_model_loads_and_its_card_and_pictures_say_how_it_was_made(
             ("--annotated", "images"),
             "--annotated 'images': expected the roles of the channels, =, and a folder",
         ),
+        (
+            ("--start", "standard", "--size", "fast"),
+            "--start standard: its widths are [32, 64, 128, 256], for pixels of 0.65 um; --size fast has "
+            "[32, 32, 64, 64], for 0.65 um. Give the --size of the model to go on from.",
+        ),
+        (("--start", "none.json"), "none.json: there is no such model card."),
     ],
 )
 def test_what_cannot_be_trained_is_said_before_anything_is_rendered(

@@ -1,6 +1,8 @@
 """`killassay train`: simulated frames and annotated images go to `models.training` as arrays; neither knows of the other."""
 
+import multiprocessing
 import shlex
+import signal
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -12,12 +14,13 @@ from assay.brightness import measure_brightness, role_slots
 from assay.cli.outline_views import view_of
 from assay.cli.progress import Reporter
 from assay.errors import ModelError
+from assay.execution.machine import available_cores
 from assay.io.durable import write_whole
 from assay.labels import CELL_ROLES, ChannelRole, FrameLabels
 from assay.report.outline_sheet import outline_sheet
-from assay.simulate.tiles import training_frames
+from assay.simulate.tiles import training_frame
 from models.network import SIZES, SegmentationNet
-from models.training.dataset import TileSource, TrainingFrame, cache_tiles
+from models.training.dataset import TileSource, TrainingFrame, cache_tiles, tile_path, write_tile
 from models.training.held_out import AnnotatedFrame
 from models.training.rescale import at_model_scale
 from models.training.train import PIXEL_UM, TrainingSettings, train
@@ -33,6 +36,7 @@ ANNOTATED_SHARE = 0.12
 _VALIDATION_SEED, _VALIDATION_FRAMES = 7_000_000, 16
 _TILE_UM = 208.0  # 320 px at the model's size, so that crops of 256 px differ
 _SHOWN = 6
+_TILES_WORTH_A_PROCESS = 50  # a process takes some seconds to start, a tile a seventh of one
 _LICENCE = "BSD-3-Clause"
 _RATE_GOING_ON = 0.4  # of the rate from nothing, so that what was learned stays
 
@@ -76,18 +80,18 @@ def train_model(
         raise ModelError(f"--size {size!r}: expected one of {', '.join(SIZES)}.")
     earlier, network = _to_go_on_from(start, size) if start else (None, None)
     tiles, real_tiles = out / "tiles", out / "annotated-tiles"
-    progress.begin("render tiles", n_tiles)
-    for _ in cache_tiles(simulated_frames(n_tiles, seed=seed), tiles, prefix=f"seed{seed}_"):
-        progress.advance()
+    _render_tiles(tiles, n_tiles, seed=seed, progress=progress)
     sources = [TileSource(folder=tiles, share=1.0)]
     if annotated:
-        list(cache_tiles((one.frame for one in annotated), real_tiles))
+        cache_tiles((one.frame for one in annotated), real_tiles)
         sources = [
             TileSource(folder=tiles, share=1 - ANNOTATED_SHARE),
             TileSource(folder=real_tiles, share=ANNOTATED_SHARE),
         ]
     card = out / f"{out.name}.json"
-    settings = TrainingSettings(minutes=minutes, steps=steps, seed=seed, widths=SIZES[size], device=device)
+    settings = TrainingSettings(
+        minutes=minutes, steps=steps, seed=seed, widths=SIZES[size], device=device, threads=available_cores()
+    )
     if earlier:
         settings = replace(settings, learning_rate=_RATE_GOING_ON * settings.learning_rate)
     train(
@@ -139,19 +143,47 @@ def _validator(pictures: Path) -> Validator:
     return Validator(frames, pixel_um=PIXEL_UM, draw=draw)
 
 
+def _render_tiles(folder: Path, n_tiles: int, *, seed: int, progress: Reporter) -> None:
+    """Render the tiles that are not there yet, on every core."""
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = {number: tile_path(folder, number, prefix=f"seed{seed}_") for number in range(n_tiles)}
+    jobs = [(path, number, seed) for number, path in paths.items() if not path.exists()]
+    progress.begin("render tiles", n_tiles, n_tiles - len(jobs))
+    n_processes = min(available_cores(), len(jobs) // _TILES_WORTH_A_PROCESS)
+    if n_processes < 2:
+        for job in jobs:
+            _render_tile(job)
+            progress.advance()
+        return
+    context = multiprocessing.get_context("spawn")  # a fork would inherit torch's threads
+    with context.Pool(n_processes, signal.signal, (signal.SIGINT, signal.SIG_IGN)) as pool:
+        for _ in pool.imap_unordered(_render_tile, jobs):
+            progress.advance()
+
+
+def _render_tile(job: tuple[Path, int, int]) -> None:
+    path, number, seed = job
+    write_tile(path, _simulated_frame(number, seed=seed))
+
+
 def simulated_frames(n: int, *, seed: int) -> Iterator[TrainingFrame]:
     """Simulated frames as the network sees them: by role, on its brightness scale, at its pixel size."""
-    for frame in training_frames(n, seed=seed, tile_um=_TILE_UM):
-        roles: dict[ChannelRole, list[int]] = {}
-        for channel, role in enumerate(frame.roles):
-            roles.setdefault(role, []).append(channel)
-        if frame.scenario.target_mask == "cell" and "target" not in roles:
-            roles.pop("nuclei", None)  # a nucleus does not tell where its cell ends
-        slots, present = role_slots(frame.images[None], measure_brightness([frame.images]), roles)
-        seen = TrainingFrame(
-            slots=slots[0],
-            present=np.array(present),
-            effectors=frame.effectors.astype(np.int32),
-            targets=frame.targets.astype(np.int32),
-        )
-        yield at_model_scale(seen, pixel_um=frame.pixel_um)
+    for number in range(n):
+        yield _simulated_frame(number, seed=seed)
+
+
+def _simulated_frame(number: int, *, seed: int) -> TrainingFrame:
+    frame = training_frame(number, seed=seed, tile_um=_TILE_UM)
+    roles: dict[ChannelRole, list[int]] = {}
+    for channel, role in enumerate(frame.roles):
+        roles.setdefault(role, []).append(channel)
+    if frame.scenario.target_mask == "cell" and "target" not in roles:
+        roles.pop("nuclei", None)  # a nucleus does not tell where its cell ends
+    slots, present = role_slots(frame.images[None], measure_brightness([frame.images]), roles)
+    seen = TrainingFrame(
+        slots=slots[0],
+        present=np.array(present),
+        effectors=frame.effectors.astype(np.int32),
+        targets=frame.targets.astype(np.int32),
+    )
+    return at_model_scale(seen, pixel_um=frame.pixel_um)

@@ -4,7 +4,6 @@ A small world is seeded at a random moment of an assay and run for a few minutes
 or twice, the second time much later in looks but not in work.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -37,17 +36,11 @@ class TrainingFrame:
     scenario: Scenario
 
 
-def training_frames(n: int, *, seed: int, tile_um: float = TILE_UM) -> Iterator[TrainingFrame]:
-    """Make `n` frames, each with other cells, dyes, optics and pixel size.
-
-    Frame k depends on `seed` and k alone, so that a set can be made in parts.
-    """
-    for k in range(n):
-        yield training_frame(k, seed=seed, tile_um=tile_um)
-
-
 def training_frame(index: int, *, seed: int, tile_um: float = TILE_UM) -> TrainingFrame:
-    """Make frame number `index` of the set of that seed."""
+    """Make frame number `index` of the set of that seed: one with its own cells, dyes, optics and pixel size.
+
+    It depends on `seed` and `index` alone, so that a set can be made in parts.
+    """
     rng = seeded(seed, 7, index)
     return frame_of(random_scenario(rng, tile_um=tile_um), rng=rng)
 

@@ -3,7 +3,7 @@
 Frames come in as arrays: who renders or annotates them is not known here.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,28 +35,33 @@ class TrainingFrame:
         return self.effectors if role == "effector" else self.targets
 
 
-def cache_tiles(frames: Iterable[TrainingFrame], folder: Path, *, prefix: str = "") -> Iterator[int]:
-    """Write frames into `folder`, one file each; yields how many are written after each.
-
-    A frame that is there already, from an earlier run with the same `prefix`, is not written again.
-    """
+def cache_tiles(frames: Iterable[TrainingFrame], folder: Path) -> None:
+    """Write frames into `folder`, one file each, as far as they are not there."""
     folder.mkdir(parents=True, exist_ok=True)
     for number, frame in enumerate(frames):
-        path = folder / f"{prefix}{number:06d}.npz"
-        if not path.exists():
-            arrays = {
-                "slots": frame.slots.astype(np.float16),
-                "present": np.asarray(frame.present, dtype=np.bool_),
-                "effectors": frame.effectors.astype(np.uint16),
-                "targets": frame.targets.astype(np.uint16),
-            }
-            if frame.known is not None:
-                arrays["known"] = frame.known
-            partial = path.with_suffix(".partial")
-            with partial.open("wb") as file:
-                np.savez(file, allow_pickle=False, **arrays)
-            partial.replace(path)
-        yield number + 1
+        if not (path := tile_path(folder, number)).exists():
+            write_tile(path, frame)
+
+
+def tile_path(folder: Path, number: int, *, prefix: str = "") -> Path:
+    """Where a frame of a folder lies."""
+    return folder / f"{prefix}{number:06d}.npz"
+
+
+def write_tile(path: Path, frame: TrainingFrame) -> None:
+    """Write a frame; the file is there whole or not at all."""
+    arrays = {
+        "slots": frame.slots.astype(np.float16),
+        "present": np.asarray(frame.present, dtype=np.bool_),
+        "effectors": frame.effectors.astype(np.uint16),
+        "targets": frame.targets.astype(np.uint16),
+    }
+    if frame.known is not None:
+        arrays["known"] = frame.known
+    partial = path.with_suffix(".partial")
+    with partial.open("wb") as file:
+        np.savez(file, allow_pickle=False, **arrays)
+    partial.replace(path)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

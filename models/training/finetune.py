@@ -177,10 +177,10 @@ def _learned(
     )
     with tempfile.TemporaryDirectory(prefix="killassay-finetune-") as folder:
         sources = [TileSource(folder=Path(folder) / "outlined", share=1 - settings.simulated_share)]
-        list(cache_tiles([one.frame for one in division.learned], sources[0].folder))
+        cache_tiles([one.frame for one in division.learned], sources[0].folder)
         if mixed and settings.simulated_share:
             sources.append(TileSource(folder=Path(folder) / "simulated", share=settings.simulated_share))
-            list(cache_tiles(mixed, sources[1].folder))
+            cache_tiles(mixed, sources[1].folder)
         tiles = TileSet(sources)
     session = _Tuning(network, training)
     with batches(tiles, training, first=0) as prepared:

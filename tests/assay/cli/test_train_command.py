@@ -79,6 +79,31 @@ def test_a_training_that_goes_on_from_a_model_begins_with_its_weights_and_says_s
     assert 0 < moved < 1e-4  # AdamW moves a weight by the rate at most, here a hundredth of 1.2e-3
 
 
+@pytest.mark.usefixtures("few_frames")
+def test_tiles_of_several_processes_are_those_of_one_and_are_not_rendered_again(
+    killassay: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("assay.cli.training.available_cores", lambda: 2)
+    words = ("--steps", 1, "--tiles", 4, "--size", "fast")
+    assert killassay("train", "--out", tmp_path / "one", *words)[0] == 0
+    with monkeypatch.context() as patch:
+        patch.setattr("assay.cli.training._TILES_WORTH_A_PROCESS", 1)
+        assert killassay("train", "--out", tmp_path / "two", *words)[0] == 0
+    one, two = (
+        {path.name: path.read_bytes() for path in (tmp_path / name / "tiles").iterdir()}
+        for name in ("one", "two")
+    )
+    assert one == two
+    assert len(one) == 4
+    again = tmp_path / "two" / "tiles" / "seed1000000_000002.npz"
+    again.unlink()
+    times = {path.name: path.stat().st_mtime_ns for path in again.parent.iterdir()}
+    code, _, err = killassay("train", "--out", tmp_path / "two", *words)
+    assert code == 0, err
+    assert again.read_bytes() == one[again.name]
+    assert all((again.parent / name).stat().st_mtime_ns == time for name, time in times.items())
+
+
 @pytest.mark.parametrize(
     ("words", "line"),
     [

@@ -5,6 +5,8 @@ import shlex
 import signal
 import sys
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from pathlib import Path
 
@@ -70,7 +72,7 @@ def train_model(
 
     Raises:
         ModelError: The seed is one of those kept for scoring, the size is unknown, or the model to go on from is of
-            another size.
+            another size or lies in `out`; or the processes that render tiles were ended.
     """
     if seed < FIRST_TRAINING_SEED:
         raise ModelError(
@@ -78,7 +80,7 @@ def train_model(
         )
     if size not in SIZES:
         raise ModelError(f"--size {size!r}: expected one of {', '.join(SIZES)}.")
-    earlier, network = _to_go_on_from(start, size) if start else (None, None)
+    earlier, network = _to_go_on_from(start, size, out) if start else (None, None)
     tiles, real_tiles = out / "tiles", out / "annotated-tiles"
     _render_tiles(tiles, n_tiles, seed=seed, progress=progress)
     sources = [TileSource(folder=tiles, share=1.0)]
@@ -108,7 +110,11 @@ def train_model(
     return card
 
 
-def _to_go_on_from(name: str, size: str) -> tuple[ModelCard, SegmentationNet]:
+def _to_go_on_from(name: str, size: str, out: Path) -> tuple[ModelCard, SegmentationNet]:
+    if Path(name).resolve().parent == out.resolve():
+        raise ModelError(
+            f"--start {name} lies in --out {out}, where the new model would take its place. Give another --out."
+        )
     card, network = load_network(name)
     if (card.widths, card.pixel_um) != (SIZES[size], PIXEL_UM):
         raise ModelError(
@@ -155,10 +161,20 @@ def _render_tiles(folder: Path, n_tiles: int, *, seed: int, progress: Reporter) 
             _render_tile(job)
             progress.advance()
         return
-    context = multiprocessing.get_context("spawn")  # a fork would inherit torch's threads
-    with context.Pool(n_processes, signal.signal, (signal.SIGINT, signal.SIG_IGN)) as pool:
-        for _ in pool.imap_unordered(_render_tile, jobs):
-            progress.advance()
+    with ProcessPoolExecutor(
+        n_processes,
+        mp_context=multiprocessing.get_context("spawn"),  # a fork would inherit torch's threads
+        initializer=signal.signal,
+        initargs=(signal.SIGINT, signal.SIG_IGN),
+    ) as pool:
+        try:
+            for _ in pool.map(_render_tile, jobs):
+                progress.advance()
+        except BrokenProcessPool:
+            raise ModelError(
+                "a process that rendered tiles was ended from outside, as happens where memory is short. The tiles that "
+                "are done are kept: give the same command again."
+            ) from None
 
 
 def _render_tile(job: tuple[Path, int, int]) -> None:

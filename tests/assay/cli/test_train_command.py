@@ -1,6 +1,8 @@
 """`killassay train`: a model that says by itself what it was made of, and a line where it cannot be made."""
 
 import json
+import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -77,6 +79,12 @@ def test_a_training_that_goes_on_from_a_model_begins_with_its_weights_and_says_s
         for name, weight in one.named_parameters()
     )
     assert 0 < moved < 1e-4  # AdamW moves a weight by the rate at most, here a hundredth of 1.2e-3
+    code, _, err = killassay("train", "--out", tmp_path / "one", "--steps", 1, *words, "--start", start)
+    assert code == 2
+    assert (
+        f"--start {start} lies in --out {tmp_path / 'one'}, where the new model would take its place." in err
+    )
+    assert load_network(start)[0] == before
 
 
 @pytest.mark.usefixtures("few_frames")
@@ -102,6 +110,22 @@ def test_tiles_of_several_processes_are_those_of_one_and_are_not_rendered_again(
     assert code == 0, err
     assert again.read_bytes() == one[again.name]
     assert all((again.parent / name).stat().st_mtime_ns == time for name, time in times.items())
+
+
+def _end_at_once(_: object) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_rendering_process_that_is_ended_ends_the_training_with_one_line(
+    killassay: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("assay.cli.training.available_cores", lambda: 2)
+    monkeypatch.setattr("assay.cli.training._TILES_WORTH_A_PROCESS", 1)
+    monkeypatch.setattr("assay.cli.training._render_tile", _end_at_once)
+    code, _, err = killassay("train", "--out", tmp_path / "mine", "--steps", 1, "--tiles", 4)
+    assert code == 2
+    assert "a process that rendered tiles was ended from outside" in err
+    assert "give the same command again" in err
 
 
 @pytest.mark.parametrize(

@@ -28,12 +28,13 @@ from assay.units import Calibration
 from models.decode import SETTINGS, DecodedCells, decode
 from models.decode_torch import averaged, decode_tensors
 from models.devices import keep_freed_memory, one_thread
+from models.second_look import mean_of_two_looks
 from models.training.targets import role_truth
-from models.unfolding import unfolded
 
 CALIBRATION = Calibration(pixel_um=(0.65, 0.65), frame_min=2.0)
 CERTAIN = 0.003  # how far from 0 and 1 the network's probabilities stay
 NOISE = 0.05
+SIGNS = torch.tensor([1.0, 1.0, -1.0, -1.0]).repeat(len(CELL_ROLES))  # offsets turn with the frame
 
 
 def main() -> None:
@@ -107,8 +108,8 @@ def _figures(maps: torch.Tensor, repeats: int) -> dict[str, float]:
     smooth = [averaged(maps[i : i + 2]).sigmoid().numpy() for i in (0, 4)]
     jobs: dict[str, Callable[[], object]] = {
         "decoding, both roles": lambda: _decoded(maps),
-        "maps brought to full size, as planes": lambda: unfolded(folded),
-        "maps brought to full size, by torch": lambda: functional.pixel_shuffle(folded, 2),
+        "mean of two looks at full size, as planes": lambda: mean_of_two_looks(folded, folded, SIGNS),
+        "the same, by torch": lambda: _mean_by_torch(folded),
         "decoding, both roles, torch operations": lambda: _by_torch(maps),
         "skimage peaks and watershed, both roles": lambda: [_watershed(*of_role) for of_role in smooth],
         "measures, both roles, 3 channels": lambda: measure(
@@ -122,6 +123,11 @@ def _figures(maps: torch.Tensor, repeats: int) -> dict[str, float]:
         ),
     }
     return {what: _least_s(job, repeats) for what, job in jobs.items()}
+
+
+def _mean_by_torch(folded: torch.Tensor) -> torch.Tensor:
+    maps = functional.pixel_shuffle(folded, 2)
+    return (maps + maps.flip(2, 3) * SIGNS[:, None, None]) / 2
 
 
 def _decoded(maps: torch.Tensor) -> list[DecodedCells]:

@@ -121,7 +121,7 @@ class _Found:
 def _memory(maps: Tensor) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     """All the memory behind (C, Y, X) maps, and in it the first value and the steps to the next C, Y and X.
 
-    The loops want pixels of a row to be neighbours, as `models.unfolding` leaves them; else the maps are copied.
+    The loops want pixels of a row to be neighbours, as `models.second_look` leaves them; else the maps are copied.
     """
     maps = maps if maps.stride(2) == 1 else maps.contiguous()
     length = maps.untyped_storage().nbytes() // 4

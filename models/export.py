@@ -239,6 +239,8 @@ the cell's centre in units of {OFFSET_UNIT_PX:g} pixels. The network sees {HALO_
 
 ## From maps to cells
 
+0. killassay looks twice: at the frame and at the frame turned by 180 degrees, whose maps it turns back (offsets change their
+   sign). The maps are the mean of both.
 1. Mean of each map over 3 x 3 pixels; sigmoid of the two logits.
 2. Seeds: pixels of foreground above `min_foreground` whose heat is at least `min_heat` and the highest within
    `seed_radius_um`.

@@ -14,8 +14,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from models.folding import folded
 from models.fused import can_fuse, convolve_add_and_rectify, convolve_and_rectify
-from models.unfolding import folded, unfolded
+from models.second_look import mean_of_two_looks
 
 FOREGROUND, HEAT, OFFSET_Y, OFFSET_X = range(4)
 MAPS_PER_ROLE = 4
@@ -88,7 +89,7 @@ class SegmentationNet(nn.Module):
         self.architecture = architecture
         slots, widths = architecture.slots, architecture.widths
         self.slots = slots
-        self._as_planes = False
+        self._folds_in_a_loop = False
         inputs = (4 * slots + slots, *widths[:-1])
         self.encoder = nn.ModuleList(ResidualBlock(i, o) for i, o in zip(inputs, widths, strict=True))
         finer, coarser = widths[:-1], widths[1:]
@@ -108,7 +109,15 @@ class SegmentationNet(nn.Module):
             in units of `OFFSET_UNIT_PX`.
         """
         maps = self._maps(self._features(planes))  # -> (B, 4 * maps, Y/2, X/2)
-        return unfolded(maps) if self._as_planes else functional.pixel_shuffle(maps, 2)  # -> (B, maps, Y, X)
+        return functional.pixel_shuffle(maps, 2)  # -> (B, maps, Y, X)
+
+    def look_twice(self, planes: Tensor) -> Tensor:
+        """The maps, as `forward` gives them, as the mean of two looks: the second at the frames turned by 180 degrees."""
+        maps = self._maps(self._features(planes))  # -> (B, 4 * maps, Y/2, X/2)
+        turned = self._maps(self._features(planes.flip(2, 3)))  # -> (B, 4 * maps, Y/2, X/2)
+        of_a_role = torch.ones(MAPS_PER_ROLE, device=maps.device)
+        of_a_role[OFFSET_Y:] = -1  # offsets point the other way
+        return mean_of_two_looks(maps, turned, of_a_role.repeat(self.architecture.cell_roles))
 
     def maps_by_block(self, planes: Tensor) -> Tensor:
         """The maps as training reads them, without the turning about of memory that an image of them costs.
@@ -128,7 +137,7 @@ class SegmentationNet(nn.Module):
         return maps.view(self.architecture.maps, 4, -1)
 
     def _features(self, planes: Tensor) -> Tensor:
-        if self._as_planes:
+        if self._folds_in_a_loop:
             x = folded(planes, self.slots)  # -> (B, 5 * slots, Y/2, X/2)
         else:
             images = functional.pixel_unshuffle(planes[:, : self.slots], 2)  # -> (B, 4 * slots, Y/2, X/2)
@@ -157,14 +166,14 @@ class SegmentationNet(nn.Module):
 
         Args:
             dtype: In which the convolutions are computed.
-            one_pass: Let a CPU add and rectify within the convolution, where it can, and lay out the maps in
-                compiled loops. An export says no.
+            one_pass: Let a CPU add and rectify within the convolution, where it can, and fold images in a compiled
+                loop. An export says no.
         """
         self.eval()
         on_cpu = next(self.parameters()).device.type == "cpu"
         for block in (*self.encoder, *self.decoder):
             block.fuse(in_one_pass=one_pass and on_cpu and can_fuse(dtype))
-        self._as_planes = one_pass and on_cpu
+        self._folds_in_a_loop = one_pass and on_cpu
         self.to(dtype)
         self.head.float()
         return self.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]

@@ -47,11 +47,10 @@ from models.network import (
 )
 from models.roles_seen import SAME_SCALE, roles_seen
 from models.roles_seen import SEEN_BY as SEEN_BY
-from models.second_look import is_worth_it, mean_of_two_looks
 from models.tiling import padded_length
 from models.windowed import WindowedNetwork, is_out_of_memory, out_of_memory
 
-DECODE_VERSION = "5"  # raise it when labels change though the weights do not
+DECODE_VERSION = "6"  # raise it when labels change though the weights do not
 LEAST_CONFIDENCE = 0.3  # cells below are not called; from here to 0.5 AP hardly changes
 
 
@@ -191,7 +190,7 @@ class Predictor:
             require_frames(image := read(rows, columns)[None], present)
             planes = self._planes(image, present, pixel_um)
             del image  # the network needs the room
-            return self._looked(planes, present)[0]
+            return self._windowed(planes)[0]
 
         found = BlockFinder(maps_of, shape=shape, settings=settings, pixel_um=pixel_um).find()
         large = {role: of_role.found for role, of_role in found.items()}
@@ -240,7 +239,7 @@ class Predictor:
         try:
             planes = self._planes(batches[0], present, pixel_um)
             for batch_after in (*batches[1:], None):
-                of_batch = self._looked(planes, present)  # on a GPU this returns before it is computed,
+                of_batch = self._windowed(planes)  # on a GPU this returns before it is computed,
                 if batch_after is not None:  # and the next batch is brought there meanwhile
                     planes = self._planes(batch_after, present, pixel_um)
                 for maps in of_batch:
@@ -256,15 +255,8 @@ class Predictor:
     def maps(self, image: NDArray[np.float32], *, present: Sequence[bool]) -> NDArray[np.float32]:
         """The raw maps of one (R, Y, X) frame at the network's own pixel size, to look at or to score."""
         require_frames(image[None], present)
-        maps = self._looked(self._planes(image[None], present, (self._pixel_um,) * 2), present)[0]
+        maps = self._windowed(self._planes(image[None], present, (self._pixel_um,) * 2))[0]
         return maps[:, : image.shape[1], : image.shape[2]].cpu().numpy()
-
-    @torch.inference_mode()
-    def _looked(self, planes: Tensor, present: Sequence[bool]) -> Tensor:
-        """(N, 2R, Y', X') -> (N, maps, Y', X')."""
-        if is_worth_it(present):
-            return mean_of_two_looks(self._windowed, planes)
-        return self._windowed(planes)
 
     @torch.inference_mode()
     def _planes(
@@ -307,9 +299,9 @@ class Predictor:
 
     @torch.inference_mode()
     def _forward(self, planes: Tensor) -> Tensor:
-        """Windows through the network; maps in fp32, on the device."""
+        """Windows through the network, twice; maps in fp32, on the device."""
         with exact_repeats(self._device, self._precision):
-            maps: Tensor = self._network(planes.to(self._dtype)).float()
+            maps: Tensor = self._network.look_twice(planes.to(self._dtype)).float()
         return maps
 
     def _frame_maps(self, maps: Tensor, shape: tuple[int, int], pixel_um: tuple[float, float]) -> Tensor:

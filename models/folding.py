@@ -1,12 +1,7 @@
-"""Images to half size, the four pixels of a block side by side, and maps back again, in a processor's memory.
-
-The network leaves the maps of one pixel side by side. Decoding reads one map at a time and only where cells are,
-so planes let it leave most of the memory alone; and making them costs no more than what torch makes.
-"""
+"""Images to half size, the four pixels of a block side by side, in a processor's memory."""
 
 from typing import Any
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -39,38 +34,6 @@ def folded(planes: Tensor, slots: int) -> Tensor:
     blocks = torch.empty((n, height // 2, width // 2, 3 * slots + kinds), dtype=bits)
     _side_by_side(planes.detach().contiguous().view(bits).numpy(), slots, blocks.numpy())
     return blocks.view(planes.dtype).permute(0, 3, 1, 2)
-
-
-def unfolded(maps: Tensor) -> Tensor:
-    """The values of `pixel_shuffle(maps, 2)`; in a processor's memory as planes.
-
-    Args:
-        maps: (B, 4 * K, Y/2, X/2) float32.
-
-    Returns:
-        (B, K, Y, X).
-    """
-    by_pixel = maps.detach().permute(0, 2, 3, 1)
-    if maps.device.type != "cpu" or maps.dtype != torch.float32 or not by_pixel.is_contiguous():
-        return functional.pixel_shuffle(maps, 2)
-    n, kinds, height, width = maps.shape
-    planes = np.empty((n, kinds // 4, 2 * height, 2 * width), dtype=np.float32)
-    # two neighbours in a row are moved as one number
-    _turn_about(by_pixel.numpy().view(np.uint64), planes.view(np.uint64))
-    return torch.from_numpy(planes)
-
-
-@compiled
-def _turn_about(by_pixel: NDArray[np.uint64], planes: NDArray[np.uint64]) -> None:
-    """(B, Y/2, X/2, 2 * K) pairs of pixels to (B, K, Y, X/2)."""
-    images, height, width, kinds = by_pixel.shape
-    for n in range(images):
-        for y in range(height):
-            for left in range(0, width, _COLUMNS):
-                right = min(left + _COLUMNS, width)
-                for kind in range(kinds):
-                    for x in range(left, right):
-                        planes[n, kind // 2, 2 * y + kind % 2, x] = by_pixel[n, y, x, kind]
 
 
 @compiled

@@ -108,7 +108,9 @@ def _figures(maps: torch.Tensor, repeats: int) -> dict[str, float]:
     smooth = [averaged(maps[i : i + 2]).sigmoid().numpy() for i in (0, 4)]
     jobs: dict[str, Callable[[], object]] = {
         "decoding, both roles": lambda: _decoded(maps),
-        "mean of two looks at full size, as planes": lambda: mean_of_two_looks(folded, folded, SIGNS),
+        "mean of two looks at full size, as planes": lambda: mean_of_two_looks(
+            folded, folded, lambda maps: maps, SIGNS
+        ),
         "the same, by torch": lambda: _mean_by_torch(folded),
         "decoding, both roles, torch operations": lambda: _by_torch(maps),
         "skimage peaks and watershed, both roles": lambda: [_watershed(*of_role) for of_role in smooth],

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from models.folding import folded
+from models.folding import folded, halved
 from models.fused import can_fuse, convolve_add_and_rectify, convolve_and_rectify
 from models.second_look import mean_of_two_looks
 
@@ -113,11 +113,11 @@ class SegmentationNet(nn.Module):
 
     def look_twice(self, planes: Tensor) -> Tensor:
         """The maps, as `forward` gives them, as the mean of two looks: the second at the frames turned by 180 degrees."""
-        maps = self._maps(self._features(planes))  # -> (B, 4 * maps, Y/2, X/2)
-        turned = self._maps(self._features(planes.flip(2, 3)))  # -> (B, 4 * maps, Y/2, X/2)
-        of_a_role = torch.ones(MAPS_PER_ROLE, device=maps.device)
+        features = self._features(planes)  # -> (B, widths[0], Y/2, X/2)
+        turned = self._features(planes, turned=True)  # -> (B, widths[0], Y/2, X/2)
+        of_a_role = torch.ones(MAPS_PER_ROLE, device=planes.device)
         of_a_role[OFFSET_Y:] = -1  # offsets point the other way
-        return mean_of_two_looks(maps, turned, of_a_role.repeat(self.architecture.cell_roles))
+        return mean_of_two_looks(features, turned, self._maps, of_a_role.repeat(self.architecture.cell_roles))
 
     def maps_by_block(self, planes: Tensor) -> Tensor:
         """The maps as training reads them, without the turning about of memory that an image of them costs.
@@ -136,19 +136,20 @@ class SegmentationNet(nn.Module):
             maps = torch.addmm(bias[:, None], self.head.weight.flatten(1), flat.T)  # -> (4 * maps, N)
         return maps.view(self.architecture.maps, 4, -1)
 
-    def _features(self, planes: Tensor) -> Tensor:
+    def _features(self, planes: Tensor, *, turned: bool = False) -> Tensor:
         if self._folds_in_a_loop:
-            x = folded(planes, self.slots)  # -> (B, 5 * slots, Y/2, X/2)
+            x = folded(planes, self.slots, turned=turned)  # -> (B, 5 * slots, Y/2, X/2)
         else:
+            planes = planes.flip(2, 3) if turned else planes
             images = functional.pixel_unshuffle(planes[:, : self.slots], 2)  # -> (B, 4 * slots, Y/2, X/2)
             flags = planes[:, self.slots :, ::2, ::2]  # -> (B, slots, Y/2, X/2)
             x = torch.cat([images, flags], dim=1)  # -> (B, 5 * slots, Y/2, X/2)
             x = x.contiguous(memory_format=torch.channels_last)
         skips = []
         for level, block in enumerate(self.encoder):
-            x = block(
-                x if level == 0 else functional.max_pool2d(x, 2)
-            )  # -> (B, widths[level], Y/2^(level+1), ...)
+            if level:
+                x = halved(x) if self._folds_in_a_loop else functional.max_pool2d(x, 2)
+            x = block(x)  # -> (B, widths[level], Y/2^(level+1), ...)
             skips.append(x)
         for level in reversed(range(len(self.decoder))):
             up = functional.interpolate(self.rise[level](x), scale_factor=2.0, mode="nearest")

@@ -6,6 +6,8 @@ The network leaves the maps of one pixel side by side. Decoding reads one map at
 a processor's memory one loop makes planes of both looks.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -15,27 +17,43 @@ from torch.nn import functional
 from assay.compiled import compiled
 
 _COLUMNS = 64  # blocks that are worked on together, so that they stay in the cache meanwhile
+_ROWS = 16  # of blocks, whose maps are made and read again while they lie in the cache
 
 
-def mean_of_two_looks(maps: Tensor, turned: Tensor, signs: Tensor) -> Tensor:
-    """The mean of what the network leaves of frames as they are and turned by 180 degrees, at full size.
+def mean_of_two_looks(
+    features: Tensor, turned: Tensor, maps_of: Callable[[Tensor], Tensor], signs: Tensor
+) -> Tensor:
+    """The mean of what the network says of frames as they are and turned by 180 degrees, at full size.
 
     Args:
-        maps: (B, 4 * K, Y/2, X/2) float32, the four pixels of a block side by side.
+        features: (B, C, Y/2, X/2) of the frames as they are.
         turned: The same of the turned frames.
+        maps_of: Features -> (B, 4 * K, Y/2, X/2) float32, the four pixels of a block side by side; each block by itself.
         signs: (K,) -1 for maps that speak of a direction, which the turn reverses, else 1.
 
     Returns:
         (B, K, Y, X).
     """
-    seen, back = maps.detach().permute(0, 2, 3, 1), turned.detach().permute(0, 2, 3, 1)
-    if maps.device.type != "cpu" or not (seen.is_contiguous() and back.is_contiguous()):
-        second = functional.pixel_shuffle(turned, 2).flip(2, 3) * signs[:, None, None]
-        return (functional.pixel_shuffle(maps, 2) + second) / 2
-    n, kinds, height, width = maps.shape
-    planes = np.empty((n, kinds // 4, 2 * height, 2 * width), dtype=np.float32)
-    _mean(seen.numpy(), back.numpy(), signs.numpy(), planes)
+    if features.device.type != "cpu":
+        seen, back = (
+            functional.pixel_shuffle(maps_of(features), 2),
+            functional.pixel_shuffle(maps_of(turned), 2),
+        )
+        return (seen + back.flip(2, 3) * signs[:, None, None]) / 2
+    n, _, height, width = features.shape
+    planes = np.empty((n, len(signs), 2 * height, 2 * width), dtype=np.float32)
+    for number in range(n):
+        for top in range(0, height, _ROWS):
+            bottom = min(top + _ROWS, height)
+            seen = maps_of(features[number : number + 1, :, top:bottom])
+            back = maps_of(turned[number : number + 1, :, height - bottom : height - top])
+            _mean(_side_by_side(seen), _side_by_side(back), signs.numpy(), top, planes[number])
     return torch.from_numpy(planes)
+
+
+def _side_by_side(maps: Tensor) -> NDArray[np.float32]:
+    """(1, 4 * K, y, x) -> (y, x, 4 * K)."""
+    return maps[0].detach().permute(1, 2, 0).contiguous().numpy()
 
 
 @compiled
@@ -43,22 +61,22 @@ def _mean(
     maps: NDArray[np.float32],
     turned: NDArray[np.float32],
     signs: NDArray[np.float32],
+    top: int,
     planes: NDArray[np.float32],
 ) -> None:
-    """(B, Y/2, X/2, 4 * K) twice to (B, K, Y, X)."""
-    images, height, width, _ = maps.shape
+    """Rows of blocks from `top` on, (y, X/2, 4 * K) twice, to (K, Y, X)."""
+    height, width, _ = maps.shape
     half = np.float32(0.5)
-    for n in range(images):
-        for y in range(height):
-            for left in range(0, width, _COLUMNS):
-                right = min(left + _COLUMNS, width)
-                for kind in range(len(signs)):
-                    for row in range(2):
-                        at = 4 * kind + 2 * row
-                        opposite = 4 * kind + 3 - 2 * row
-                        for x in range(left, right):
-                            for column in range(2):
-                                second = turned[n, height - 1 - y, width - 1 - x, opposite - column]
-                                planes[n, kind, 2 * y + row, 2 * x + column] = half * (
-                                    maps[n, y, x, at + column] + signs[kind] * second
-                                )
+    for y in range(height):
+        for left in range(0, width, _COLUMNS):
+            right = min(left + _COLUMNS, width)
+            for kind in range(len(signs)):
+                for row in range(2):
+                    at = 4 * kind + 2 * row
+                    opposite = 4 * kind + 3 - 2 * row
+                    for x in range(left, right):
+                        for column in range(2):
+                            second = turned[height - 1 - y, width - 1 - x, opposite - column]
+                            planes[kind, 2 * (top + y) + row, 2 * x + column] = half * (
+                                maps[y, x, at + column] + signs[kind] * second
+                            )

@@ -13,9 +13,10 @@ SLOTS = len(CHANNEL_ROLES)
 SIGNS = torch.tensor([1.0, 1.0, -1.0, -1.0])
 
 
-def blocks_of(maps):
-    """Full-size maps as the network leaves them: the four pixels of a block side by side."""
-    return functional.pixel_unshuffle(maps, 2).contiguous(memory_format=torch.channels_last)
+def mean_of(maps, turned, signs, *, layout=torch.channels_last):
+    """Of full-size maps: what the network makes of features is doubled here, so that it is seen to be asked."""
+    blocks = [functional.pixel_unshuffle(look, 2).contiguous(memory_format=layout) for look in (maps, turned)]
+    return mean_of_two_looks(*blocks, lambda features: 2 * features, signs) / 2
 
 
 def test_offsets_of_the_turned_look_are_turned_back():
@@ -26,17 +27,16 @@ def test_offsets_of_the_turned_look_are_turned_back():
     turned = maps.clone()
     turned[0, OFFSET_Y : OFFSET_X + 1] = torch.stack([y, x]).flip(1, 2)  # what it sees of the turned frame
     # turned by 180 degrees pixel (y, x) shows what stood at (3 - y, 5 - x); turned back it says -y, -x
-    assert (mean_of_two_looks(blocks_of(maps), blocks_of(turned), SIGNS) == 0).all()
+    assert (mean_of(maps, turned, SIGNS) == 0).all()
 
 
-@pytest.mark.parametrize("shape", [(1, 8, 4, 6), (2, 4, 2, 2), (1, 4, 6, 150)])
+@pytest.mark.parametrize("shape", [(1, 8, 4, 6), (2, 4, 2, 2), (1, 4, 6, 150), (2, 8, 78, 6)])
 @pytest.mark.parametrize("layout", [torch.channels_last, torch.contiguous_format])
 def test_the_mean_is_that_of_both_looks_pixel_by_pixel(shape, layout):
     maps, turned = torch.randn(2, *shape, generator=torch.Generator().manual_seed(0))
     signs = SIGNS.repeat(shape[1] // 4)
     expected = (maps + turned.flip(2, 3) * signs[:, None, None]) / 2
-    looks = [functional.pixel_unshuffle(look, 2).contiguous(memory_format=layout) for look in (maps, turned)]
-    assert torch.equal(mean_of_two_looks(*looks, signs), expected)
+    assert torch.equal(mean_of(maps, turned, signs, layout=layout), expected)
 
 
 def test_the_network_s_second_look_is_at_the_turned_frame():

@@ -5,6 +5,7 @@ Frames come in as arrays: who renders or annotates them is not known here.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from assay.errors import ModelError
 from assay.labels import CellRole
 
+_HELD = 1000  # tiles in memory, 1.4 MB each
 _ARRAYS = ("slots", "present", "effectors", "targets", "known")
 
 
@@ -73,10 +75,11 @@ class TileSource:
 
 
 class TileSet:
-    """The tiles of some folders, held in memory."""
+    """The tiles of some folders, read when they are drawn: tens of thousands do not fit into memory."""
 
     def __init__(self, sources: Sequence[TileSource]) -> None:
-        self._tiles = [read_tiles(source.folder) for source in sources]
+        self._tiles = [tiles_of(source.folder) for source in sources]
+        self._read = lru_cache(maxsize=_HELD)(read_tile)
         shares = np.array([source.share for source in sources], dtype=np.float64)
         self._shares = shares / shares.sum()
 
@@ -86,22 +89,29 @@ class TileSet:
     def draw(self, n: int, *, generator: np.random.Generator) -> list[TrainingFrame]:
         """Draw `n` tiles, each from a folder by its share."""
         chosen = generator.choice(len(self._tiles), size=n, p=self._shares)
-        return [self._tiles[one][int(generator.integers(len(self._tiles[one])))] for one in chosen]
+        return [
+            self._read(self._tiles[one][int(generator.integers(len(self._tiles[one])))]) for one in chosen
+        ]
 
 
-def read_tiles(folder: Path) -> list[TrainingFrame]:
-    """All tiles of a folder, in the order of their names.
+def tiles_of(folder: Path) -> list[Path]:
+    """Where all tiles of a folder lie, in the order of their names.
 
     Raises:
-        ModelError: There are none, or one is broken.
+        ModelError: There are none.
     """
-    tiles = [_read(path) for path in sorted(folder.glob("*.npz"))]
+    tiles = sorted(folder.glob("*.npz"))
     if not tiles:
         raise ModelError(f"{folder}: holds no training tiles (*.npz). Render some first.")
     return tiles
 
 
-def _read(path: Path) -> TrainingFrame:
+def read_tile(path: Path) -> TrainingFrame:
+    """Read what `write_tile` wrote; a millisecond where the system still has it in memory.
+
+    Raises:
+        ModelError: It is broken.
+    """
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in _ARRAYS if name in file or name != "known"}

@@ -182,13 +182,13 @@ def _learned(
             sources.append(TileSource(folder=Path(folder) / "simulated", share=settings.simulated_share))
             cache_tiles(mixed, sources[1].folder)
         tiles = TileSet(sources)
-    session = _Tuning(network, training)
-    with batches(tiles, training, first=0) as prepared:
-        while session.progress() < 1:
-            loss = session.learn(next(prepared))
-            if not np.isfinite(loss):
-                raise ModelError(f"learning broke off at step {session.step}: the loss is {loss}.")
-            progress(min(1.0, session.progress()))
+        session = _Tuning(network, training)
+        with batches(tiles, training, first=0) as prepared:
+            while session.progress() < 1:
+                loss = session.learn(next(prepared))
+                if not np.isfinite(loss):
+                    raise ModelError(f"learning broke off at step {session.step}: the loss is {loss}.")
+                progress(min(1.0, session.progress()))
     return session
 
 

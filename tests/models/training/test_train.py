@@ -5,7 +5,15 @@ import pytest
 import torch
 
 from assay.errors import ModelError
-from models.training.dataset import TileSet, TileSource, TrainingFrame, cache_tiles, random_crop, read_tiles
+from models.training.dataset import (
+    TileSet,
+    TileSource,
+    TrainingFrame,
+    cache_tiles,
+    random_crop,
+    read_tile,
+    tiles_of,
+)
 from models.training.rescale import at_model_scale
 from models.training.train import TrainingSettings, train
 from models.weights import load_model, load_network
@@ -117,13 +125,26 @@ def test_a_training_needs_an_end():
 
 def test_a_folder_without_tiles_says_so(tmp_path):
     with pytest.raises(ModelError, match="holds no training tiles"):
-        read_tiles(tmp_path)
+        tiles_of(tmp_path)
+
+
+def test_a_broken_tile_says_so_when_it_is_drawn(tiles):
+    tiles_of(tiles)[2].write_bytes(b"PK no tile")
+    with pytest.raises(ModelError, match=r"000002\.npz: is no training tile .* render the tiles anew"):
+        TileSet([TileSource(folder=tiles, share=1)]).draw(100, generator=np.random.default_rng(0))
+
+
+def test_more_tiles_than_are_held_are_drawn_alike(tiles, monkeypatch):
+    held = TileSet([TileSource(folder=tiles, share=1)]).draw(30, generator=np.random.default_rng(0))
+    monkeypatch.setattr("models.training.dataset._HELD", 2)
+    read_again = TileSet([TileSource(folder=tiles, share=1)]).draw(30, generator=np.random.default_rng(0))
+    assert all(np.array_equal(a.slots, b.slots) for a, b in zip(held, read_again, strict=True))
 
 
 def test_tiles_that_are_there_are_not_made_again(tiles):
     before = {path.name: path.stat().st_mtime_ns for path in tiles.iterdir()}
     cache_tiles(frames(5), tiles)
-    assert len(read_tiles(tiles)) == 5
+    assert len(tiles_of(tiles)) == 5
     assert all((tiles / name).stat().st_mtime_ns == time for name, time in before.items())
 
 
@@ -137,7 +158,7 @@ def test_folders_are_drawn_from_by_their_shares(tiles, tmp_path):
 
 
 def test_cached_tiles_keep_images_and_labels(tiles):
-    frame, first = next(frames(1)), read_tiles(tiles)[0]
+    frame, first = next(frames(1)), read_tile(tiles_of(tiles)[0])
     assert np.abs(first.slots.astype(np.float32) - frame.slots).max() < 1e-3
     assert np.array_equal(first.present, frame.present)
     assert np.array_equal(first.targets, frame.targets)
@@ -148,11 +169,11 @@ def test_cached_tiles_keep_what_is_known(tmp_path):
     known = np.zeros((2, 40, 44), dtype=bool)
     known[1, :20] = True
     cache_tiles([replace(next(frames(1)), known=known)], tmp_path)
-    assert np.array_equal(read_tiles(tmp_path)[0].known, known)
+    assert np.array_equal(read_tile(tiles_of(tmp_path)[0]).known, known)
 
 
 def test_a_tile_smaller_than_the_crop_is_padded_with_nothing(tiles):
-    crop = random_crop(read_tiles(tiles)[0], side_px=42, generator=np.random.default_rng(0))
+    crop = random_crop(read_tile(tiles_of(tiles)[0]), side_px=42, generator=np.random.default_rng(0))
     assert crop.slots.shape == (5, 42, 42)
     assert not crop.slots[:, 40:].any()
     assert not crop.targets[40:].any()

@@ -82,6 +82,9 @@ SETTINGS: Mapping[CellRole, DecodeSettings] = {
 }
 """Chosen on simulated films that no model was trained on and none is scored on (`benchmarks.decode_sweep`)."""
 
+DYELESS_EFFECTOR_RADIUS_UM = 3.9
+"""`seed_radius_um` of effectors without their dye: seen by other channels, one often has two warm places. Chosen likewise."""
+
 
 def decode(
     maps: Tensor,

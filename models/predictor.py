@@ -25,7 +25,13 @@ from assay.labels import (
 )
 from models.confidence import Confidence
 from models.contests import settled, shares_a_channel, without
-from models.decode import SETTINGS, DecodeSettings, decode, product_scores
+from models.decode import (
+    DYELESS_EFFECTOR_RADIUS_UM,
+    SETTINGS,
+    DecodeSettings,
+    decode,
+    product_scores,
+)
 from models.devices import (
     chosen_text,
     device_name,
@@ -50,7 +56,7 @@ from models.roles_seen import SEEN_BY as SEEN_BY
 from models.tiling import padded_length
 from models.windowed import WindowedNetwork, is_out_of_memory, out_of_memory
 
-DECODE_VERSION = "6"  # raise it when labels change though the weights do not
+DECODE_VERSION = "7"  # raise it when labels change though the weights do not
 LEAST_CONFIDENCE = 0.3  # cells below are not called; from here to 0.5 AP hardly changes
 
 
@@ -340,11 +346,12 @@ class Predictor:
 
     def _settings_of(self, role: CellRole, present: Sequence[bool]) -> DecodeSettings:
         shown = {channel for channel, there in zip(CHANNEL_ROLES, present, strict=True) if there}
+        of_role = self._settings[role]
         if role == "target" and "nuclei" in shown and "target" not in shown:
-            return replace(
-                self._settings[role], most_jump=0.0
-            )  # nuclei have one centre each, and lie in heaps
-        return self._settings[role]
+            return replace(of_role, most_jump=0.0)  # nuclei have one centre each, and lie in heaps
+        if role == "effector" and "effector" not in shown:
+            return replace(of_role, seed_radius_um=DYELESS_EFFECTOR_RADIUS_UM)
+        return of_role
 
     def _scores(
         self,

@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -7,7 +8,7 @@ import torch
 from assay.errors import DeviceError, ImageError, ShapeError
 from assay.labels import CELL_ROLES, CHANNEL_ROLES, FrameLabels
 from models.confidence import CURVES, NUMBERS, Confidence, Curve, Usual
-from models.decode import DecodeSettings
+from models.decode import DYELESS_EFFECTOR_RADIUS_UM, DecodeSettings
 from models.network import OFFSET_Y, Architecture
 from models.predictor import Predictor
 from models.training.initial import fresh_network
@@ -17,7 +18,7 @@ OWN = (0.65, 0.65)
 ALL = [True] * 5
 
 
-def predictor(*, precision="fp32", batch=1, tile_px=2048, seed=1, confidence=None, most_jump=0.0):
+def predictor(*, precision="fp32", batch=1, tile_px=2048, seed=1, confidence=None, **settings):
     """A network that has learned nothing, and is made to see cells everywhere."""
     network = fresh_network(Architecture(slots=5, cell_roles=2, widths=(8, 16, 16, 16)), seed=seed)
     generator = np.random.default_rng(seed)
@@ -41,7 +42,7 @@ def predictor(*, precision="fp32", batch=1, tile_px=2048, seed=1, confidence=Non
         batch=batch,
         tile_px=tile_px,
         settings=dict.fromkeys(
-            CELL_ROLES, DecodeSettings(min_area_um2=1.0, min_heat=0.2, most_jump=most_jump)
+            CELL_ROLES, replace(DecodeSettings(min_area_um2=1.0, min_heat=0.2), **settings)
         ),
         confidence=confidence,
     )
@@ -82,6 +83,20 @@ def test_pieces_of_spread_cells_are_joined_and_nuclei_never(roles, joined):
     [together] = predictor(most_jump=1e9).segment(images, present=present, pixel_um=OWN)
     assert bool(together.targets.max() < apart.targets.max()) is joined
     assert np.array_equal(together.targets, apart.targets) is not joined
+
+
+@pytest.mark.parametrize(
+    ("roles", "further"),
+    [(("brightfield",), True), (("target", "brightfield"), True), (("effector",), False)],
+)
+def test_centres_of_effectors_are_further_apart_where_their_dye_lacks(roles, further):
+    images, present = frames(1, 128, 160), [role in roles for role in CHANNEL_ROLES]
+    [found] = predictor().segment(images, present=present, pixel_um=OWN)
+    [apart] = predictor(seed_radius_um=DYELESS_EFFECTOR_RADIUS_UM).segment(
+        images, present=present, pixel_um=OWN
+    )
+    assert found.effectors.any()
+    assert np.array_equal(found.effectors, apart.effectors) is further
 
 
 def frames(n, height, width, seed=0):

@@ -363,16 +363,12 @@ def table_of_rows(
     name: str, rows: Iterable[Mapping[str, Any]], *, channel_names: Sequence[str] = ()
 ) -> Table:
     """The same from one mapping per row; None is unknown."""
-    kept = list(rows)
-    columns = columns_of(name, channel_names)
-    return make_table(
-        name,
-        {
-            column.name: [row.get(column.name) if column.later else row[column.name] for row in kept]
-            for column in columns
-        },
-        channel_names=channel_names,
-    )
+    columns: dict[str, list[Any]] = {column.name: [] for column in columns_of(name, channel_names)}
+    later = {column.name for column in columns_of(name, channel_names) if column.later}
+    for row in rows:  # one at a time: rows that are made as they are asked for are never held together
+        for key, values in columns.items():
+            values.append(row.get(key) if key in later else row[key])
+    return make_table(name, columns, channel_names=channel_names)
 
 
 def length(table: Mapping[str, Sequence[Any] | NDArray[Any]]) -> int:

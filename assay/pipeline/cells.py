@@ -122,8 +122,9 @@ def find_events(plan: FieldPlan) -> None:
     cells = [
         cells_table(plan, measures[role], tracks[role], deaths, dead_from_start[role]) for role in CELL_ROLES
     ]
-    outputs = [
-        _keep(plan, "cells", sorted_cells(cells)),
+    outputs = [_keep(plan, "cells", sorted_cells(cells))]
+    del cells, measures  # a film of large frames has a million of them
+    outputs += [
         _keep(plan, "tracks", table_of_rows("tracks", track_rows(plan, tracks, deaths))),
         _keep(
             plan,

@@ -1,6 +1,6 @@
 """Rows of the result tables of one field, made of its tracks, contacts and deaths."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -51,21 +51,21 @@ def cells_table(
 
 def sorted_cells(parts: Sequence[Table]) -> Table:
     """Both roles' cells in the order of frame, role, track."""
-    joined = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-    order = np.lexsort((joined["track_id"], joined["role"].astype(str), joined["frame"]))
-    return {name: column[order] for name, column in joined.items()}
+    keys = [np.concatenate([part[name] for part in parts]) for name in ("track_id", "role", "frame")]
+    order = np.lexsort((keys[0], keys[1].astype(str), keys[2]))
+    return {name: np.concatenate([part[name] for part in parts])[order] for name in parts[0]}
 
 
 def track_rows(
     plan: FieldPlan, tracks: Mapping[CellRole, Tracks], deaths: Sequence[Death]
-) -> list[dict[str, Any]]:
+) -> Iterator[dict[str, Any]]:
     """Both roles' tracks; one that ends after its cell's death ends as died."""
     died = {(death.role, death.track_id) for death in deaths}
 
     def end_of(role: CellRole, track: Track) -> TrackEnd:
         return "died" if (role, track.track_id) in died and track.end != "divided" else track.end
 
-    return [
+    return (
         {
             "well": plan.field.well,
             "field": plan.field.field,
@@ -80,7 +80,7 @@ def track_rows(
         }
         for role in CELL_ROLES
         for track in tracks[role].tracks
-    ]
+    )
 
 
 def contact_rows(
@@ -89,14 +89,14 @@ def contact_rows(
     engaged: Engagements,
     deaths: Sequence[Death],
     dead_from_start: Collection[int],
-) -> list[dict[str, Any]]:
+) -> Iterator[dict[str, Any]]:
     """Contacts; whether each target was dead when its contact began, of those dead when first seen too."""
     held: dict[int, list[Engagement]] = {}
     for engagement in engaged.engagements:
         held.setdefault(engagement.contact_id, []).append(engagement)
     died = {death.track_id: death.frame for death in deaths if death.role == "target"}
     died |= dict.fromkeys(dead_from_start, -1)
-    return [
+    return (
         {
             "well": plan.field.well,
             "field": plan.field.field,
@@ -116,7 +116,7 @@ def contact_rows(
             **_longest(held.get(contact.contact_id, [])),
         }
         for contact, probability in zip(contacts, engaged.probability, strict=True)
-    ]
+    )
 
 
 def _longest(held: Sequence[Engagement]) -> dict[str, Any]:

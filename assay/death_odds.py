@@ -210,16 +210,15 @@ def _near_last_sight(strips: Strips, frames: float) -> NDArray[np.bool_]:
 
 
 def _in_plain_sight(film: Film) -> NDArray[np.bool_]:
-    """Rows whose last sights were neither covered, nor at the border, nor doubtful, (N,)."""
+    """Rows whose last sights were neither covered nor doubtful, (N,)."""
     strips, measures = film.strips, film.measures
-    hidden = np.maximum(measures.covered / _MOST_COVERED, measures.at_border * 2.0)
     sure = np.where(np.isfinite(measures.score), measures.score, 1.0)
-    covered, score = strips.lay(hidden), strips.lay(sure)
+    covered, score = strips.lay(measures.covered), strips.lay(sure)
     late = strips.counts(score)[strips.row] - strips.ranks(score) < _LAST_SIGHTS
     most = strips.medians(np.where(late, covered, np.nan))
     least = strips.medians(np.where(late, score, np.nan))
     enough = strips.counts(score) >= FEWEST_SIGHTS
-    return np.asarray(enough & (most <= 1.0) & (least >= _LEAST_SCORE))
+    return np.asarray(enough & (most <= _MOST_COVERED) & (least >= _LEAST_SCORE))
 
 
 def _burst_onset(film: Film, phases: Floats) -> Floats:

@@ -26,6 +26,8 @@ Ints = NDArray[np.int64]
 TrackStart = Literal["movie_start", "entered", "divided", "appeared"]
 TrackEnd = Literal["movie_end", "died", "divided", "left_field", "lost"]
 
+_SLIVER_UM = 3.0  # what is left of a cell at the image's edge is overlooked when it reaches in less far
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Track:
@@ -208,8 +210,8 @@ class _Film:
 
     frame: Ints
     area_um2: Floats
-    at_border: NDArray[np.bool_]
     edge_um: Floats  # from the mask's edge to the image's, as if it were round
+    centre_um: Floats  # from the mask's centre to the image's edge
     drift_um: Floats
     usable: Ints
 
@@ -223,11 +225,12 @@ def _film_of(
     drift_um: Floats,
 ) -> tuple[_Film, Floats]:
     """The rows in order, and where each lies, stage drift taken off."""
+    centre_um = _centre_to_edge_um(measures, calibration, field_shape)
     film = _Film(
         frame=measures.frame[order].astype(np.int64),
         area_um2=measures.area_um2[order],
-        at_border=measures.at_border[order],
-        edge_um=_edge_um(measures, calibration, field_shape)[order],
+        edge_um=(centre_um - np.sqrt(measures.area_um2 / np.pi))[order],
+        centre_um=centre_um[order],
         drift_um=drift_um,
         usable=np.array(usable, dtype=np.int64),
     )
@@ -235,12 +238,14 @@ def _film_of(
     return film, place - film.drift_um[film.frame]
 
 
-def _edge_um(measures: CellMeasures, calibration: Calibration, field_shape: tuple[int, int]) -> Floats:
+def _centre_to_edge_um(
+    measures: CellMeasures, calibration: Calibration, field_shape: tuple[int, int]
+) -> Floats:
     height, width = (
         (size - 1) * pixel for size, pixel in zip(field_shape, calibration.pixel_um, strict=True)
     )
     ways = (measures.y_um, height - measures.y_um, measures.x_um, width - measures.x_um)
-    edge: Floats = np.minimum.reduce(ways) - np.sqrt(measures.area_um2 / np.pi)
+    edge: Floats = np.minimum.reduce(ways)
     return edge
 
 
@@ -328,13 +333,14 @@ def _how_tracks_end(film: _Film, links: Links, lasts: Sequence[int]) -> list[Tra
 def _within_a_step_of_the_edge(film: _Film, links: Links, rows: Ints, neighbour: Ints) -> NDArray[np.bool_]:
     """Could the cell have been beyond the image's edge in the neighbouring frame?
 
-    It could where its mask touches the edge, or is no further from it than nine of ten steps of these cells,
-    and the stage's own, are long.
+    It could where its centre is no further from the edge than nine of ten steps of these cells, the stage's own
+    and the sliver that may be overlooked are long. That its mask touches the edge says little: most such cells
+    stay for hours, and some die there.
     """
     steps = np.hypot(*links.step_um[(links.previous >= 0) & (links.frames == 1)].T)
     usual = float(np.percentile(steps, 90)) if len(steps) else 0.0
     stage = np.hypot(*(film.drift_um[neighbour] - film.drift_um[film.frame[rows]]).T)
-    near: NDArray[np.bool_] = film.at_border[rows] | (film.edge_um[rows] <= usual + stage)
+    near: NDArray[np.bool_] = film.centre_um[rows] <= usual + stage + _SLIVER_UM
     return near
 
 

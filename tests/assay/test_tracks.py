@@ -136,16 +136,18 @@ def test_a_film_begins_and_ends_with_its_usable_frames():
     assert spans(tracks) == [(2, 4, "movie_start", "movie_end")]
 
 
-def test_cells_enter_and_leave_at_the_edge_only():
+def test_cells_enter_and_leave_where_their_centre_is_within_a_step_of_the_edge():
     steps = [3.0, 8.0, 13.0, 18.0]
     entering = [(frame + 2, 1, y, 50.0, 300.0) for frame, y in enumerate([*steps, 23.0])]
     leaving = [(frame, 2, y, 150.0, 300.0) for frame, y in enumerate(steps[::-1])]
     inside = resting([2, 3], label=3)
-    tracks = linked(seen(entering + leaving + inside), n_frames=8)
+    touching = [(frame, 4, 190.5, 20.0, 300.0) for frame in (2, 3)]
+    tracks = linked(seen(entering + leaving + inside + touching), n_frames=8)
     assert spans(tracks) == [
         (0, 3, "movie_start", "left_field"),
-        (2, 6, "entered", "lost"),  # its edge is 13 um from the image's, its steps are 5 um
+        (2, 6, "entered", "lost"),  # its centre is 23 um from the image's edge, its steps are 5 um
         (2, 3, "appeared", "lost"),
+        (2, 3, "appeared", "lost"),  # its mask is cut by the edge, and its centre 9 um inside
     ]
 
 
